@@ -1,0 +1,244 @@
+package pebble
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/skerryhq/skerry/journal"
+	"github.com/skerryhq/skerry/journal/journaltest"
+)
+
+// stored makes a journal with some tables and a log, and returns its files: as
+// a crash leaves them, and as Close does; with what was acknowledged.
+func stored(t *testing.T) (crashed, closed *vfs.MemFS, want promised) {
+	t.Helper()
+	fs := vfs.NewCrashableMem()
+	j := opened(t, Config{Dir: dir, FS: fs, MemTableBytes: minMemTableBytes})
+	l := newLoad(j, 3)
+	var group sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	l.run(ctx, &group)
+	<-l.ended
+	l.small(t, 0, 20) // so that the newest log is not fresh
+	want = l.promised()
+	cancel()
+	group.Wait()
+	crashed = fs.CrashClone(vfs.CrashCloneCfg{})
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return crashed, fs.CrashClone(vfs.CrashCloneCfg{}), want
+}
+
+// small appends n small records behind the load.
+func (l *load) small(t *testing.T, shard, n int) {
+	t.Helper()
+	c := journaltest.Chain{Last: *l.acked[shard].Load(), Writer: l.acked[shard].Load().Writer}
+	for range n {
+		rec := c.Next(1)
+		if ours, err := c.Append(t.Context(), l.j, uint32(shard), rec); err != nil || !ours {
+			t.Fatalf("append: ours %v, %v", ours, err)
+		}
+		l.acked[shard].Store(&rec.Header)
+	}
+}
+
+// files returns the contents of a directory.
+func files(t *testing.T, fs vfs.FS) map[string][]byte {
+	t.Helper()
+	names, err := fs.List(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string][]byte{}
+	for _, name := range names {
+		file, err := fs.Open(fs.PathJoin(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all[name], err = io.ReadAll(file); err != nil {
+			t.Fatal(err)
+		}
+		if err := file.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+// written returns a new file system with the files.
+func written(t *testing.T, files map[string][]byte) vfs.FS {
+	t.Helper()
+	fs := vfs.NewMem()
+	if err := fs.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range files {
+		file, err := fs.Create(fs.PathJoin(dir, name), vfs.WriteCategoryUnspecified)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A copy: under the race detector this file system changes what it was given.
+		if _, err := file.Write(bytes.Clone(content)); err != nil {
+			t.Fatal(err)
+		}
+		if err := file.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return fs
+}
+
+// outcome opens what is left and tells what became of it: nil if all is there,
+// ErrCorrupt if the journal says so, anything else is a silent loss.
+func outcome(t *testing.T, files map[string][]byte, want promised) error {
+	t.Helper()
+	j, err := Open(Config{Dir: dir, FS: written(t, files), MemTableBytes: minMemTableBytes})
+	if err != nil {
+		return err
+	}
+	err = want.check(t.Context(), j)
+	_ = j.Close() // of a damaged journal
+	return err
+}
+
+// damage changes one file at random and says how.
+func damage(random *rand.Rand, files map[string][]byte) (name, what string) {
+	var names []string
+	for name, content := range files {
+		if len(content) > 0 && name != "LOCK" {
+			names = append(names, name)
+		}
+	}
+	name = names[random.IntN(len(names))]
+	content := append([]byte{}, files[name]...)
+	at := random.IntN(len(content))
+	switch random.IntN(4) {
+	case 0:
+		files[name], what = content[:at], fmt.Sprintf("cut at %d of %d", at, len(content))
+	case 1:
+		delete(files, name)
+		what = "removed"
+	default:
+		content[at] ^= 1 << random.IntN(8)
+		files[name], what = content, fmt.Sprintf("bit flipped at %d of %d", at, len(content))
+	}
+	return name, what
+}
+
+func clone(files map[string][]byte) map[string][]byte {
+	c := map[string][]byte{}
+	for name, content := range files {
+		c[name] = content
+	}
+	return c
+}
+
+func TestDamageToAClosedJournalIsNeverASilentLoss(t *testing.T) {
+	t.Parallel()
+	_, fs, want := stored(t)
+	original := files(t, fs)
+	if err := outcome(t, clone(original), want); err != nil {
+		t.Fatalf("undamaged: %v", err)
+	}
+	refused := 0
+	for seed := range uint64(250) {
+		damaged := clone(original)
+		name, what := damage(rand.New(rand.NewPCG(seed, 7)), damaged)
+		err := outcome(t, damaged, want)
+		switch {
+		case errors.Is(err, journal.ErrCorrupt):
+			refused++
+		case err != nil:
+			t.Errorf("%s %s: %v", name, what, err)
+		}
+	}
+	if refused < 50 {
+		t.Errorf("only %d of 250 damages were refused: the test proves nothing", refused)
+	}
+}
+
+// TestDamageToACrashedLogIsNeverASilentLoss flips bits of the newest log that a
+// crash left. Only the last batch may go, which nothing tells from a torn one.
+func TestDamageToACrashedLogIsNeverASilentLoss(t *testing.T) {
+	t.Parallel()
+	fs, _, want := stored(t)
+	original := files(t, fs)
+	if err := outcome(t, clone(original), want); err != nil {
+		t.Fatalf("undamaged: %v", err)
+	}
+	var names []string
+	for name := range original {
+		names = append(names, name)
+	}
+	name, number := newestLog(names)
+	last := lastBatch(walFile{data: original[name], number: uint32(number)})
+	if last < 100 {
+		t.Fatalf("the newest log %s has its last batch at %d: too little to damage", name, last)
+	}
+	for seed := range uint64(150) {
+		random := rand.New(rand.NewPCG(seed, 8))
+		content := append([]byte{}, original[name]...)
+		at := random.IntN(last)
+		content[at] ^= 1 << random.IntN(8)
+		damaged := clone(original)
+		damaged[name] = content
+		if err := outcome(t, damaged, want); !errors.Is(err, journal.ErrCorrupt) {
+			t.Errorf("bit flipped at %d of %d (last batch at %d): %v, want ErrCorrupt", at, len(content), last, err)
+		}
+	}
+}
+
+// lastBatch returns where the last readable batch begins.
+func lastBatch(log walFile) int {
+	last := 0
+	for at := 0; ; {
+		_, end, ok := log.batchAt(at)
+		if !ok {
+			return last
+		}
+		last, at = at, end
+	}
+}
+
+func TestATornEndIsRepairedWithALineInTheLog(t *testing.T) {
+	t.Parallel()
+	fs, _, want := stored(t)
+	original := files(t, fs)
+	var names []string
+	for name := range original {
+		names = append(names, name)
+	}
+	name, number := newestLog(names)
+	last := lastBatch(walFile{data: original[name], number: uint32(number)})
+	torn := clone(original)
+	torn[name] = append(append([]byte{}, original[name][:last+40]...), make([]byte, 5000)...)
+	var said strings.Builder
+	j, err := Open(Config{Dir: dir, FS: written(t, torn), Logger: slog.New(slog.NewTextHandler(&said, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = j.Close() }()
+	if !strings.Contains(said.String(), "unclean end") {
+		t.Errorf("the log says nothing of the torn end: %s", &said)
+	}
+	missing := 0
+	for shard, acked := range want.acked {
+		if end := j.end(uint32(shard)); end < acked.Number {
+			missing += int(acked.Number - end)
+		}
+	}
+	if missing > len(want.acked) {
+		t.Errorf("%d records are missing; the last batch held fewer", missing)
+	}
+}
