@@ -1,0 +1,181 @@
+package entity
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/skerryhq/skerry/entity/internal/shard"
+	"github.com/skerryhq/skerry/journal"
+	logv1 "github.com/skerryhq/skerry/proto/skerry/log/v1"
+)
+
+// Shards tells the state of each shard, in order.
+func (h *Host) Shards(ctx context.Context) ([]ShardInfo, error) {
+	out := make([]ShardInfo, 0, len(h.shards))
+	for _, a := range h.shards {
+		i, err := look(ctx, a, func(m *shard.Machine) shard.Info { return m.Info() })
+		if err != nil {
+			return nil, err
+		}
+		s := ShardInfo{
+			Shard: a.number, Phase: i.Phase.String(), Reason: i.Reason, Owner: i.Owner, Epoch: i.Epoch, Head: i.Head,
+			Flushed: i.Flushed, Offset: i.Offset, Live: i.Live, Pending: i.Pending, UnflushedBytes: i.UnflushedBytes,
+		}
+		if i.Refusing {
+			s.Phase = "refusing"
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// look asks a shard's actor.
+func look[T any](ctx context.Context, a *shardActor, ask func(*shard.Machine) T) (T, error) {
+	answer := make(chan T, 1)
+	a.then(func(m *shard.Machine, _ int64) { answer <- ask(m) })
+	select {
+	case v := <-answer:
+		return v, nil
+	case <-a.stopped:
+		var none T
+		return none, &Error{Kind: ErrUnavailable, Reason: "the node has stopped"}
+	case <-ctx.Done():
+		var none T
+		return none, &Error{Kind: ErrUnavailable, Reason: fmt.Sprintf("shard %d does not answer", a.number), Cause: ctx.Err()}
+	}
+}
+
+// maxShownEvents bounds the events of one EntityInfo.
+const maxShownEvents = 10_000
+
+// Inspect shows an entity at its newest committed version, or at an older one. It reads
+// the journal and changes nothing.
+func (h *Host) Inspect(ctx context.Context, typ, id string, at *uint64) (*EntityInfo, error) {
+	def, ok := h.types[typ]
+	if !ok {
+		return nil, refuse(unknownType, "this service has no entities of type %q", typ)
+	}
+	if err := checkName("id", id); err != nil {
+		return nil, err
+	}
+	of := journal.Entity{Type: typ, ID: id}
+	a := h.shards[h.shardOf(of)]
+	known, err := look(ctx, a, func(m *shard.Machine) shard.EntityView { return m.View(of) })
+	if err != nil {
+		return nil, err
+	}
+	info := &EntityInfo{Type: typ, ID: id, Shard: a.number, Live: known.Live, Events: []EventInfo{}, Timers: []TimerInfo{}, Window: []WindowInfo{}}
+	v := viewer{def: def, info: info, at: at}
+	r := &rebuilt{instance: def.newInstance(id)}
+	if err := h.viewEntries(ctx, &v, r, of, known); err != nil {
+		return nil, err
+	}
+	if at != nil && *at > info.Version {
+		return nil, refuse(malformed, "%s %q has version %d; there is no version %d yet", typ, id, info.Version, *at)
+	}
+	v.finish(r, known)
+	return info, nil
+}
+
+// errEnough ends the reading at the wanted version.
+var errEnough = errors.New("enough")
+
+func (h *Host) viewEntries(ctx context.Context, v *viewer, r *rebuilt, of journal.Entity, known shard.EntityView) error {
+	m := &merger{r: r, before: v.before}
+	r.each = v.entry
+	err := h.cfg.Journal.Pages(ctx, of, 0, func(p journal.Page) error { return eachPaged(p.Body, m.add) })
+	for i := 0; err == nil && i < len(known.Unflushed); i++ {
+		err = m.add(known.Unflushed[i])
+	}
+	var broken brokenError
+	switch {
+	case err == nil || errors.Is(err, errEnough):
+		return nil
+	case errors.As(err, &broken):
+		v.info.StateError = err.Error()
+		return nil
+	}
+	return err
+}
+
+// viewer fills an EntityInfo from entries.
+type viewer struct {
+	def  Definition
+	info *EntityInfo
+	at   *uint64
+}
+
+// before stops at the first entry that leads beyond the wanted version.
+func (v *viewer) before(e *logv1.Entry) error {
+	if v.at != nil && e.GetVersion() > *v.at {
+		return errEnough
+	}
+	return nil
+}
+
+func (v *viewer) entry(e *logv1.Entry) error {
+	v.info.Version, v.info.Entry = e.GetVersion(), e.GetEntry()
+	first := e.GetVersion() - uint64(len(e.GetEvents())) + 1
+	for i, ev := range e.GetEvents() {
+		if len(v.info.Events) == maxShownEvents {
+			v.info.Events = v.info.Events[1:]
+			v.info.Omitted++
+		}
+		v.info.Events = append(v.info.Events, EventInfo{
+			Version: first + uint64(i), Entry: e.GetEntry(), Type: ev.GetType(), Data: v.data(ev),
+			Time: time.Unix(0, e.GetTimeNs()).UTC(), Command: e.GetCommand(), Key: shard.KeyOf(e).String(),
+			Principal: e.GetPrincipal(), Cause: e.GetCause(), Trace: e.GetTrace(),
+		})
+	}
+	return nil
+}
+
+// data renders an event for people.
+func (v *viewer) data(ev *logv1.Event) json.RawMessage {
+	for _, empty := range v.def.messageMakers() {
+		msg := empty()
+		if string(msg.ProtoReflect().Descriptor().FullName()) != ev.GetType() {
+			continue
+		}
+		if proto.Unmarshal(ev.GetPayload(), msg) == nil {
+			if b, err := protojson.Marshal(msg); err == nil {
+				return b
+			}
+		}
+	}
+	b, _ := json.Marshal(ev.GetPayload()) // base64: its type is not known here
+	return b
+}
+
+func (v *viewer) finish(r *rebuilt, known shard.EntityView) {
+	for _, p := range r.image.Timers() {
+		t := TimerInfo{Name: p.Name, Due: time.Unix(0, p.Due).UTC(), Command: p.Command, Armed: p.Armed}
+		for _, f := range known.Failing {
+			if f.Name == p.Name && f.Armed == p.Armed {
+				t.Attempts, t.LastError = f.Attempts, f.LastError
+				t.RetryAt = time.Unix(0, f.RetryAt).UTC()
+			}
+		}
+		v.info.Timers = append(v.info.Timers, t)
+	}
+	for _, w := range r.image.Window() {
+		v.info.Window = append(v.info.Window, WindowInfo{
+			Key: w.Key, Entry: w.Entry, Version: w.Version, Time: time.Unix(0, w.Time).UTC(), Rejection: w.Rejection,
+		})
+	}
+	if v.info.StateError != "" {
+		return
+	}
+	state, err := r.instance.show()
+	if err != nil {
+		v.info.StateError = err.Error()
+		return
+	}
+	v.info.State = state
+}

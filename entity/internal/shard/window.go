@@ -1,0 +1,296 @@
+package shard
+
+import (
+	"slices"
+	"time"
+
+	logv1 "github.com/skerryhq/skerry/proto/skerry/log/v1"
+)
+
+// The window of an entity is what it remembers of the keys it has answered.
+//
+// Keys of the client library are counted: the client tells the oldest number that it
+// holds open, and everything below is forgotten, so the window is as large as the
+// calls in flight. Keys given by callers are remembered for KeyGuarantee at least and for
+// KeyAge while they fit in a count.
+const (
+	// KeyGuarantee is how long a caller's key is surely remembered: a deadline
+	// of 60 s, a take-over, and a margin.
+	KeyGuarantee = 120 * time.Second
+	// KeyAge is how long a caller's key is remembered while there is room, and the age
+	// beyond which a key that is seen for the first time is refused.
+	KeyAge = 24 * time.Hour
+	// markAge is how long a client's mark is kept. It is twice KeyAge, so that a key which is
+	// still young enough always meets its client's mark.
+	markAge = 2 * KeyAge
+	// maxCallerKeys is the count beyond which caller keys past their guarantee go, and at
+	// which the principal that holds most is told busy if there is none.
+	maxCallerKeys = 1024
+	// hardCallerKeys is where everybody is.
+	hardCallerKeys = 2 * maxCallerKeys
+	// maxClients bounds the client processes that one entity keeps a mark for.
+	maxClients = 1024
+	// maxOpen bounds the open numbers of one client at one entity.
+	maxOpen = 16384
+)
+
+// answer is what one key was told.
+type answer struct {
+	hash           uint64
+	entry, version uint64
+	time           int64
+	reply          []byte
+	rejection      *Rejection
+	record         uint64 // that carries it; 0 once it came from the journal
+}
+
+// client is what an entity knows of one client process.
+type client struct {
+	id      [16]byte
+	mark    uint64 // numbers below are closed
+	seen    int64
+	answers []numbered // ascending
+}
+
+type numbered struct {
+	number uint64
+	answer
+}
+
+// named is the answer to a caller's key.
+type named struct {
+	name, principal string
+	answer
+}
+
+// window has the zero value of a new entity.
+type window struct {
+	clients []client
+	callers map[string]*named
+	order   []*named // callers, oldest first
+}
+
+// verdict is what the window says of a key.
+type verdict uint8
+
+const (
+	fresh    verdict = iota // not seen: run it
+	repeated                // answered before
+	reused                  // answered before, to another command
+	expired                 // below the mark or too old: nobody knows
+	full                    // no room to remember it
+)
+
+// look tells what is known of the key of c at time now.
+func (w *window) look(c *Command, now int64) (verdict, *answer) {
+	switch c.Key.Kind {
+	case ClientKey:
+		return w.lookClient(c, now)
+	case CallerKey:
+		return w.lookCaller(c, now)
+	}
+	return fresh, nil
+}
+
+func (w *window) lookClient(c *Command, now int64) (verdict, *answer) {
+	cl := w.client(c.Key.Client)
+	if cl == nil {
+		if c.Key.Issued+int64(KeyAge) < now {
+			return expired, nil
+		}
+		if len(w.clients) >= maxClients && !w.dropClients(now) {
+			return full, nil
+		}
+		return fresh, nil
+	}
+	if c.Key.Number < cl.mark {
+		return expired, nil
+	}
+	i, ok := cl.find(c.Key.Number)
+	switch {
+	case ok && cl.answers[i].hash != c.Hash:
+		return reused, nil
+	case ok:
+		return repeated, &cl.answers[i].answer
+	case c.Key.Issued+int64(KeyAge) < now:
+		return expired, nil
+	case len(cl.answers) >= maxOpen && c.Key.Oldest <= cl.mark:
+		return full, nil
+	}
+	return fresh, nil
+}
+
+func (w *window) lookCaller(c *Command, now int64) (verdict, *answer) {
+	if a, ok := w.callers[c.Key.Name]; ok {
+		if a.hash != c.Hash {
+			return reused, nil
+		}
+		return repeated, &a.answer
+	}
+	w.dropCallers(now)
+	if len(w.order) < maxCallerKeys {
+		return fresh, nil
+	}
+	if len(w.order) < hardCallerKeys && w.heaviest() != c.Principal {
+		return fresh, nil
+	}
+	return full, nil
+}
+
+// heaviest returns the principal that holds most caller keys.
+func (w *window) heaviest() string {
+	held := map[string]int{}
+	most := ""
+	for _, a := range w.order {
+		held[a.principal]++
+		if n := held[a.principal]; n > held[most] || n == held[most] && a.principal > most {
+			most = a.principal
+		}
+	}
+	return most
+}
+
+// dropCallers forgets what is older than KeyAge, and while the count is full
+// what is past its guarantee.
+func (w *window) dropCallers(now int64) {
+	n := 0
+	for _, a := range w.order {
+		age := now - a.time
+		if age <= int64(KeyGuarantee) || age <= int64(KeyAge) && len(w.order)-n < maxCallerKeys {
+			break
+		}
+		delete(w.callers, a.name)
+		n++
+	}
+	if n > 0 {
+		w.order = slices.Delete(w.order, 0, n)
+	}
+}
+
+// dropClients forgets clients whose marks are past their age.
+func (w *window) dropClients(now int64) bool {
+	before := len(w.clients)
+	w.clients = slices.DeleteFunc(w.clients, func(c client) bool { return now-c.seen > int64(markAge) })
+	return len(w.clients) < before
+}
+
+// remember stores the answer of a key that was fresh.
+func (w *window) remember(k *Key, principal string, a answer) {
+	switch k.Kind {
+	case ClientKey:
+		w.rememberClient(k, a)
+	case CallerKey:
+		w.dropCallers(a.time)
+		if w.callers == nil {
+			w.callers = map[string]*named{}
+		}
+		n := &named{name: k.Name, principal: principal, answer: a}
+		w.callers[k.Name] = n
+		w.order = append(w.order, n)
+	}
+}
+
+func (w *window) rememberClient(k *Key, a answer) {
+	cl := w.client(k.Client)
+	if cl == nil {
+		w.clients = append(w.clients, client{id: k.Client})
+		cl = &w.clients[len(w.clients)-1]
+	}
+	cl.seen = max(cl.seen, a.time)
+	cl.close(k.Oldest)
+	if k.Number < cl.mark {
+		return
+	}
+	i, ok := cl.find(k.Number)
+	if !ok {
+		cl.answers = slices.Insert(cl.answers, i, numbered{number: k.Number, answer: a})
+	}
+}
+
+// close forgets the numbers below oldest.
+func (cl *client) close(oldest uint64) {
+	if oldest <= cl.mark {
+		return
+	}
+	cl.mark = oldest
+	i, _ := cl.find(oldest)
+	cl.answers = slices.Delete(cl.answers, 0, i)
+}
+
+func (cl *client) find(number uint64) (int, bool) {
+	n := len(cl.answers)
+	if n == 0 || cl.answers[n-1].number < number {
+		return n, false // nearly always: numbers grow
+	}
+	return slices.BinarySearchFunc(cl.answers, number, func(a numbered, n uint64) int {
+		switch {
+		case a.number < n:
+			return -1
+		case a.number > n:
+			return 1
+		}
+		return 0
+	})
+}
+
+func (w *window) client(id [16]byte) *client {
+	for i := range w.clients {
+		if w.clients[i].id == id {
+			return &w.clients[i]
+		}
+	}
+	return nil
+}
+
+// encode writes the window for a snapshot.
+func (w *window) encode() *logv1.Window {
+	out := &logv1.Window{}
+	for i := range w.clients {
+		cl := &w.clients[i]
+		out.Marks = append(out.Marks, &logv1.Mark{Client: cl.id[:], Number: cl.mark, TimeNs: cl.seen})
+		for j := range cl.answers {
+			a := &cl.answers[j]
+			key := &logv1.Key{Kind: &logv1.Key_Client{Client: &logv1.ClientKey{Client: cl.id[:], Number: a.number, Oldest: cl.mark}}}
+			out.Answers = append(out.Answers, a.encode(key, ""))
+		}
+	}
+	for _, a := range w.order {
+		out.Answers = append(out.Answers, a.encode(&logv1.Key{Kind: &logv1.Key_Caller{Caller: a.name}}, a.principal))
+	}
+	return out
+}
+
+func (a *answer) encode(key *logv1.Key, principal string) *logv1.Remembered {
+	r := &logv1.Remembered{Key: key, CommandHash: a.hash, Entry: a.entry, Version: a.version, TimeNs: a.time, Principal: principal}
+	if a.rejection != nil {
+		r.Answer = &logv1.Remembered_Rejection{Rejection: &logv1.Rejection{Code: a.rejection.Code, Message: a.rejection.Message}}
+	} else {
+		r.Answer = &logv1.Remembered_Reply{Reply: a.reply}
+	}
+	return r
+}
+
+// decodeWindow reads a snapshot's window.
+func decodeWindow(pb *logv1.Window) window {
+	var w window
+	for _, m := range pb.GetMarks() {
+		cl := client{mark: m.GetNumber(), seen: m.GetTimeNs()}
+		copy(cl.id[:], m.GetClient())
+		w.clients = append(w.clients, cl)
+	}
+	for _, r := range pb.GetAnswers() {
+		key := keyFrom(r.GetKey())
+		w.remember(&key, r.GetPrincipal(), answer{
+			hash: r.GetCommandHash(), entry: r.GetEntry(), version: r.GetVersion(), time: r.GetTimeNs(),
+			reply: r.GetReply(), rejection: rejectionFrom(r.GetRejection()),
+		})
+	}
+	return w
+}
+
+func rejectionFrom(pb *logv1.Rejection) *Rejection {
+	if pb == nil {
+		return nil
+	}
+	return &Rejection{Code: pb.GetCode(), Message: pb.GetMessage()}
+}

@@ -1,0 +1,82 @@
+package entity
+
+import (
+	"crypto/rand"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/skerryhq/skerry/entity/internal/shard"
+	"github.com/skerryhq/skerry/journal"
+)
+
+// clientKeys makes the keys of one process. An entity remembers an answer until
+// it hears that the number is no longer open here.
+type clientKeys struct {
+	id    [16]byte
+	next  atomic.Uint64
+	parts [64]openNumbers
+}
+
+// openNumbers holds, per entity, the numbers that are open, in ascending order.
+type openNumbers struct {
+	mu sync.Mutex
+	of map[journal.Entity][]openNumber
+}
+
+// openNumber is closed by the answer. One whose outcome stayed unknown is open until it is too
+// old to be sent again.
+type openNumber struct {
+	number  uint64
+	expires int64 // Unix nanoseconds; 0: not yet unknown
+}
+
+func newClientKeys() *clientKeys {
+	k := &clientKeys{}
+	_, _ = rand.Read(k.id[:]) // never fails
+	for i := range k.parts {
+		k.parts[i].of = map[journal.Entity][]openNumber{}
+	}
+	return k
+}
+
+func (k *clientKeys) part(of journal.Entity) *openNumbers {
+	return &k.parts[xxhash.Sum64String(of.ID)%uint64(len(k.parts))]
+}
+
+// open makes a key for a command to an entity.
+func (k *clientKeys) open(of journal.Entity, now time.Time) shard.Key {
+	p := k.part(of)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	issued := now.UnixNano()
+	held := p.of[of]
+	for len(held) > 0 && held[0].expires != 0 && held[0].expires < issued {
+		held = held[1:]
+	}
+	n := k.next.Add(1) // under the lock: the numbers of one entity ascend
+	held = append(held, openNumber{number: n})
+	p.of[of] = held
+	return shard.Key{Kind: shard.ClientKey, Client: k.id, Number: n, Oldest: held[0].number, Issued: issued}
+}
+
+// close ends a key's use. After an unknown outcome it stays open for its age.
+func (k *clientKeys) close(of journal.Entity, key *shard.Key, unknown bool) {
+	p := k.part(of)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	held := p.of[of]
+	i := slices.IndexFunc(held, func(o openNumber) bool { return o.number == key.Number })
+	switch {
+	case i < 0:
+	case unknown:
+		held[i].expires = key.Issued + int64(shard.KeyAge)
+	case len(held) == 1:
+		delete(p.of, of)
+	default:
+		p.of[of] = slices.Delete(held, i, i+1)
+	}
+}

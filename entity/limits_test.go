@@ -1,0 +1,348 @@
+package entity_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/skerryhq/skerry/entity"
+	"github.com/skerryhq/skerry/journal"
+)
+
+// steppedClock is a clock that a test moves.
+type steppedClock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newSteppedClock() *steppedClock { return &steppedClock{now: time.Unix(1_700_000_000, 0)} }
+
+func (c *steppedClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *steppedClock) step(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// eventually waits for a condition that other goroutines bring about.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for range 4000 {
+		if ok() {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatal("never happened: " + what)
+}
+
+func live(t *testing.T, h *entity.Host) (n int) {
+	t.Helper()
+	shards, err := h.Shards(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range shards {
+		n += s.Live
+	}
+	return n
+}
+
+func add(t *testing.T, h *entity.Host, id string, v int64) {
+	t.Helper()
+	if _, err := addTo.Ask(t.Context(), tallies.Ref(h, id), wrapperspb.Int64(v)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func sumOf(t *testing.T, h *entity.Host, id string) int64 {
+	t.Helper()
+	got, err := sum.Ask(t.Context(), tallies.Ref(h, id), &emptypb.Empty{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got.GetValue()
+}
+
+func TestIdleEntitiesLeaveMemoryAndComeBack(t *testing.T) {
+	t.Parallel()
+	h := startHost(t, journal.NewMemory(), func(c *entity.Config) { c.IdleAfter = 50 * time.Millisecond })
+	for i := range 50 {
+		add(t, h, fmt.Sprint(i), int64(i))
+	}
+	eventually(t, "all entities are passive", func() bool { return live(t, h) == 0 })
+	for i := range 50 {
+		if got := sumOf(t, h, fmt.Sprint(i)); got != int64(i) {
+			t.Errorf("entity %d came back with the sum %d", i, got)
+		}
+	}
+}
+
+func TestTheBudgetOfLiveEntitiesIsKept(t *testing.T) {
+	t.Parallel()
+	h := startHost(t, journal.NewMemory(), func(c *entity.Config) { c.MaxLive = 20 })
+	for round := range 3 {
+		for i := range 300 {
+			add(t, h, fmt.Sprint(i), 1)
+		}
+		eventually(t, "the node is near its budget", func() bool {
+			add(t, h, "0", 0) // pressure is felt when an entity comes
+			add(t, h, fmt.Sprintf("extra-%d", time.Now().UnixNano()), 0)
+			return live(t, h) <= 30
+		})
+		if got := sumOf(t, h, "7"); got != int64(round+1) {
+			t.Fatalf("round %d: the sum is %d", round, got)
+		}
+	}
+}
+
+func TestASnapshotShortensRecovery(t *testing.T) {
+	t.Parallel()
+	j := journal.NewMemory()
+	clock := newSteppedClock()
+	h := startHost(t, j, func(c *entity.Config) { c.Clock = clock.Now })
+	for range 20 {
+		add(t, h, "a", 1)
+		clock.step(2 * time.Second)
+	}
+	stopHost(t, h)
+	found, err := j.Snapshots(t.Context(), journal.Entity{Type: "tally", ID: "a"})
+	if err != nil || len(found) != 2 {
+		t.Fatalf("%d snapshots, %v; two are kept", len(found), err)
+	}
+	h = startHost(t, j, func(c *entity.Config) { c.Clock = clock.Now })
+	if got := sumOf(t, h, "a"); got != 20 {
+		t.Fatalf("the sum is %d after recovery from a snapshot", got)
+	}
+}
+
+func TestASlowCommandIsLoggedWithItsPhases(t *testing.T) {
+	t.Parallel()
+	var out lockedBuffer
+	h := startHost(t, journal.NewMemory(), func(c *entity.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&out, nil))
+		c.SlowAfter = time.Nanosecond
+	})
+	add(t, h, "a", 1)
+	eventually(t, "the line is written", func() bool { return strings.Contains(out.String(), "slow command") })
+	for _, phase := range []string{"queued=", "recovering=", "handling=", "storing="} {
+		if !strings.Contains(out.String(), phase) {
+			t.Errorf("the line names no %s: %s", phase, out.String())
+		}
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// stuckJournal holds appends back until it is let go.
+type stuckJournal struct {
+	journal.Journal
+	stuck chan struct{}
+}
+
+func (s stuckJournal) Append(ctx context.Context, at uint32, r journal.Record) (journal.Slot, error) {
+	if !r.Claim {
+		select {
+		case <-s.stuck:
+		case <-ctx.Done():
+			return journal.Slot{}, ctx.Err()
+		}
+	}
+	return s.Journal.Append(ctx, at, r)
+}
+
+func TestAStuckJournalMakesOutcomesUnknownAndLosesNothing(t *testing.T) {
+	t.Parallel()
+	j := stuckJournal{journal.NewMemory(), make(chan struct{})}
+	h := startHost(t, j, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	ref := tallies.Ref(h, "a")
+	if _, err := addTo.Ask(ctx, ref, wrapperspb.Int64(5), entity.Key("k")); !errors.Is(err, entity.ErrUnknownOutcome) {
+		t.Fatalf("while the journal is stuck: %v", err)
+	}
+	if _, err := sum.Ask(ctx, ref, &emptypb.Empty{}); !errors.Is(err, entity.ErrUnavailable) && !errors.Is(err, entity.ErrUnknownOutcome) {
+		t.Fatalf("a query while the journal is stuck: %v", err)
+	}
+	close(j.stuck)
+	var receipt entity.Receipt
+	got, err := addTo.Ask(t.Context(), ref, wrapperspb.Int64(5), entity.Key("k"), entity.Receive(&receipt))
+	if err != nil || got.GetValue() != 5 || !receipt.Repeated {
+		t.Fatalf("the same key again: %v, %v, %+v", got, err, receipt)
+	}
+}
+
+func TestBeyondTheBoundCallersAreToldBusyAtOnce(t *testing.T) {
+	t.Parallel()
+	j := stuckJournal{journal.NewMemory(), make(chan struct{})}
+	h := startHost(t, j, func(c *entity.Config) { c.Shards, c.MaxPending = 1, 10 })
+	results := make(chan error, 30)
+	var wg sync.WaitGroup
+	for range 30 {
+		wg.Go(func() {
+			_, err := addTo.Ask(t.Context(), tallies.Ref(h, "a"), wrapperspb.Int64(1))
+			results <- err
+		})
+	}
+	for range 20 {
+		if err := <-results; !errors.Is(err, entity.ErrBusy) {
+			t.Errorf("beyond the bound: %v", err)
+		}
+	}
+	close(j.stuck)
+	wg.Wait()
+	for range 10 {
+		if err := <-results; err != nil {
+			t.Errorf("within the bound: %v", err)
+		}
+	}
+	if got := sumOf(t, h, "a"); got != 10 {
+		t.Errorf("the sum is %d; those told busy must not run", got)
+	}
+}
+
+func TestAnotherCountOfShardsIsRefused(t *testing.T) {
+	t.Parallel()
+	j := journal.NewMemory()
+	stopHost(t, startHost(t, j, nil))
+	_, err := entity.Start(t.Context(), entity.Config{Journal: j, Types: []entity.Definition{tallies}, Shards: 8})
+	if !errors.Is(err, entity.ErrShardCount) || !strings.Contains(err.Error(), "4") {
+		t.Fatalf("8 shards on a journal of 4: %v", err)
+	}
+}
+
+func TestAClockThatJumpedIsRefusedUnlessAccepted(t *testing.T) {
+	t.Parallel()
+	for _, jump := range []time.Duration{-48 * time.Hour, 48 * time.Hour} {
+		j := journal.NewMemory()
+		clock := newSteppedClock()
+		h := startHost(t, j, func(c *entity.Config) { c.Clock = clock.Now })
+		add(t, h, "a", 1)
+		stopHost(t, h)
+		clock.step(jump)
+		cfg := entity.Config{Journal: j, Types: []entity.Definition{tallies}, Clock: clock.Now}
+		if _, err := entity.Start(t.Context(), cfg); !errors.Is(err, entity.ErrClockJump) {
+			t.Fatalf("a jump of %v: %v", jump, err)
+		}
+		h = startHost(t, j, func(c *entity.Config) { c.Clock, c.AcceptClock = clock.Now, true })
+		if _, err := resetLater.Ask(t.Context(), tallies.Ref(h, "a"), wrapperspb.UInt32(1)); err != nil {
+			t.Fatal(err)
+		}
+		info, err := h.Inspect(t.Context(), "tally", "a", nil)
+		if err != nil || len(info.Timers) != 1 || info.Timers[0].Due.Sub(clock.Now()).Abs() > time.Second {
+			t.Fatalf("a jump of %v: the shard's time did not follow: %+v, %v", jump, info, err)
+		}
+	}
+}
+
+func TestAFailingTimerIsRetriedVisibleAndNotOvertaken(t *testing.T) {
+	t.Parallel()
+	h := startHost(t, journal.NewMemory(), func(c *entity.Config) { c.Types = []entity.Definition{bombs} })
+	ref := bombs.Ref(h, "a")
+	if _, err := light.Ask(t.Context(), ref, wrapperspb.Int64(1)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the failure is visible", func() bool {
+		info, err := h.Inspect(t.Context(), "bomb", "a", nil)
+		return err == nil && len(info.Timers) == 1 && info.Timers[0].Attempts >= 2 && strings.Contains(info.Timers[0].LastError, "wet powder")
+	})
+	if _, err := look.Ask(t.Context(), ref, &emptypb.Empty{}); !errors.Is(err, entity.ErrFailed) || !strings.Contains(err.Error(), "fuse") {
+		t.Errorf("a query that would overtake the timer: %v", err)
+	}
+}
+
+type bomb struct{ Lit bool }
+
+var (
+	light = entity.On(func(_ bomb, c entity.Command[*wrapperspb.Int64Value]) (entity.Effect, *emptypb.Empty, error) {
+		return entity.Persist(c.Msg).Remind("fuse", c.Time, wrapperspb.Bool(true)), &emptypb.Empty{}, nil
+	})
+	explode = entity.On(func(bomb, entity.Command[*wrapperspb.BoolValue]) (entity.Effect, *emptypb.Empty, error) {
+		return entity.None, nil, errors.New("wet powder")
+	})
+	look = entity.Query(func(s bomb, _ entity.Command[*emptypb.Empty]) (*wrapperspb.BoolValue, error) {
+		return wrapperspb.Bool(s.Lit), nil
+	})
+	bombs = entity.Define[bomb]("bomb", light, explode, look,
+		entity.Apply(func(bomb, *wrapperspb.Int64Value) bomb { return bomb{true} }))
+)
+
+func TestInspectShowsAnyVersion(t *testing.T) {
+	t.Parallel()
+	h := startHost(t, journal.NewMemory(), nil)
+	for i := range 4 {
+		_, err := addTo.Ask(t.Context(), tallies.Ref(h, "a/b"), wrapperspb.Int64(int64(i)), entity.Key(fmt.Sprint("k", i)), entity.As("ann"), entity.Traced("00-1-1-00"))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := uint64(3)
+	info, err := h.Inspect(t.Context(), "tally", "a/b", &at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(info.State) != `{"Sum":3,"N":3}` || len(info.Events) != 3 || len(info.Window) != 3 {
+		t.Errorf("at version 3: %s, %d events, %d keys", info.State, len(info.Events), len(info.Window))
+	}
+	if ev := info.Events[2]; ev.Principal != "ann" || ev.Key != "k2" || ev.Trace != "00-1-1-00" || string(ev.Data) != `"2"` {
+		t.Errorf("the third event: %+v", ev)
+	}
+	at = 9
+	if _, err := h.Inspect(t.Context(), "tally", "a/b", &at); !errors.Is(err, entity.ErrMalformed) {
+		t.Errorf("a version that is not there: %v", err)
+	}
+}
+
+func TestAHandlerThatNeverReturnsDoesNotKeepTheHostFromStopping(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	hang := entity.On(func(_ bomb, _ entity.Command[*emptypb.Empty]) (entity.Effect, *emptypb.Empty, error) {
+		<-release
+		return entity.None, &emptypb.Empty{}, nil
+	})
+	hangers := entity.Define[bomb]("hanger", hang)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	h, err := entity.Start(ctx, entity.Config{Journal: journal.NewMemory(), Types: []entity.Definition{hangers}, Shards: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, cancelShort := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancelShort()
+	if _, err := hang.Ask(short, hangers.Ref(h, "a"), &emptypb.Empty{}); !errors.Is(err, entity.ErrUnknownOutcome) {
+		t.Errorf("a handler that hangs: %v", err)
+	}
+	if err := h.Stop(short); err == nil || !strings.Contains(err.Error(), "does not return") {
+		t.Errorf("stopping with a handler that hangs: %v", err)
+	}
+	close(release)
+}

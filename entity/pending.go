@@ -1,0 +1,126 @@
+package entity
+
+import (
+	"fmt"
+	"sync"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/skerryhq/skerry/entity/internal/shard"
+	"github.com/skerryhq/skerry/journal"
+)
+
+// pending is a command with its caller.
+type pending struct {
+	shard.Command
+	done   chan struct{} // one signal per use
+	answer shard.Answer
+}
+
+var pendings = sync.Pool{New: func() any { return &pending{done: make(chan struct{}, 1)} }}
+
+func newPending(req *Request, def Definition, info *CommandInfo) *pending {
+	c := pendings.Get().(*pending)
+	c.Command = shard.Command{
+		To: journal.Entity{Type: def.Name(), ID: req.ID}, Name: info.Name, Payload: req.Payload,
+		Key: req.Key, Query: info.Query, Local: req.Local && info.Query, Attempt: req.Attempt,
+		Principal: req.Principal, Cause: req.Cause, Trace: req.Trace, Tag: c,
+	}
+	if req.IfVersion != nil {
+		c.HasExpect, c.Expect = true, *req.IfVersion
+	}
+	if !info.Query {
+		c.Hash = hashOf(info.Name, req.Payload)
+	}
+	return c
+}
+
+// free makes the memory ready for another command. Only who received the answer may call it, and
+// only if the shard holds the command no more.
+func (c *pending) free() {
+	done := c.done
+	*c = pending{done: done}
+	pendings.Put(c)
+}
+
+// hashOf tells one command from another under the same key.
+func hashOf(name string, payload []byte) uint64 {
+	var d xxhash.Digest
+	d.Reset()
+	_, _ = d.WriteString(name)
+	_, _ = d.WriteString("\x00")
+	_, _ = d.Write(payload)
+	return d.Sum64()
+}
+
+// Limits of what a caller says of itself, in bytes.
+const (
+	maxKey  = 256
+	maxNote = 256
+)
+
+// check refuses what can never be taken.
+func (h *Host) check(req *Request) (Definition, *CommandInfo, error) {
+	def, ok := h.types[req.Type]
+	if !ok {
+		return nil, nil, refuse(unknownType, "this service has no entities of type %q", req.Type)
+	}
+	info, ok := def.lookup(req.Command)
+	if !ok {
+		return nil, nil, unknownCommand(def, req.Command)
+	}
+	if err := checkName("id", req.ID); err != nil {
+		return nil, nil, err
+	}
+	if len(req.Payload) > h.cfg.MaxCommandBytes {
+		return nil, nil, refuse(tooLarge, "%s has %d bytes; at most %d are taken", info.Short, len(req.Payload), h.cfg.MaxCommandBytes)
+	}
+	if err := checkKey(req.Key); err != nil {
+		return nil, nil, err
+	}
+	for what, note := range map[string]string{"principal": req.Principal, "cause": req.Cause, "trace": req.Trace} {
+		if len(note) > maxNote || !utf8.ValidString(note) {
+			return nil, nil, refuse(malformed, "the %s is not valid UTF-8 of at most %d bytes", what, maxNote)
+		}
+	}
+	return def, info, nil
+}
+
+func checkKey(k CommandKey) error {
+	switch k.Kind {
+	case shard.NoKey:
+	case shard.ClientKey:
+		if k.Number == 0 || k.Oldest == 0 || k.Oldest > k.Number {
+			return refuse(malformed, "the client's key has number %d with oldest %d", k.Number, k.Oldest)
+		}
+	case shard.CallerKey:
+		if k.Name == "" || len(k.Name) > maxKey || !utf8.ValidString(k.Name) || containsControl(k.Name) {
+			return refuse(malformed, "the key must be valid UTF-8 of 1 to %d bytes without control characters", maxKey)
+		}
+	default:
+		return refuse(malformed, "keys of kind %d are the runtime's own", k.Kind)
+	}
+	return nil
+}
+
+func containsControl(s string) bool {
+	for _, r := range s {
+		if unicode.IsControl(r) {
+			return true
+		}
+	}
+	return false
+}
+
+func unknownCommand(def Definition, name string) error {
+	var known string
+	for i, info := range def.Commands() {
+		if i > 0 {
+			known += ", "
+		}
+		known += info.Short
+	}
+	return refuse(unknownCmd, "type %q answers no %q; it answers %s", def.Name(), fmt.Sprintf("%.100s", name), known)
+}

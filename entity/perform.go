@@ -1,0 +1,264 @@
+package entity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/skerryhq/skerry/entity/internal/shard"
+	"github.com/skerryhq/skerry/journal"
+)
+
+// perform does what the machine asks for, until it asks for nothing more.
+func (a *shardActor) perform() {
+	r := a.m.Ready()
+	if r.NeedSlot {
+		r.NeedSlot = false
+		if a.host.slots.take(a) {
+			a.m.Slot(a.host.now().UnixNano())
+		}
+	}
+	a.toJournal(r)
+	a.toEntities(r)
+	for i := range r.Answers {
+		a.answer(&r.Answers[i])
+	}
+	for _, f := range r.Failures {
+		a.host.log.Error(f, "shard", a.number)
+	}
+	a.m.Done()
+	a.account()
+	a.schedule()
+}
+
+// toJournal starts what the machine wants of the journal.
+func (a *shardActor) toJournal(r *shard.Ready) {
+	if r.Append != nil {
+		a.append(*r.Append)
+	}
+	if c := r.Check; c != nil {
+		a.run(func(ctx context.Context) step {
+			slot, err := a.host.cfg.Journal.Tail(ctx, a.number, c.Number)
+			return func(m *shard.Machine, now int64) { m.Checked(now, c.Seq, slot, err) }
+		})
+	}
+	if r.ReadHead {
+		a.run(func(ctx context.Context) step {
+			head, err := a.host.cfg.Journal.Head(ctx, a.number)
+			return func(m *shard.Machine, now int64) { m.HeadRead(now, head, err) }
+		})
+	}
+	if l := r.ReadLog; l != nil {
+		a.run(func(ctx context.Context) step {
+			records, err := a.host.cfg.Journal.Read(ctx, a.number, l.From, readBytes)
+			return func(m *shard.Machine, now int64) { m.LogRead(now, records, err) }
+		})
+	}
+	if t := r.LoadTimers; t != nil {
+		a.run(func(ctx context.Context) step { return a.loadTimers(ctx, *t) })
+	}
+	if d := r.Derive; d != nil {
+		a.run(func(ctx context.Context) step {
+			err := a.derive(ctx, d)
+			return func(m *shard.Machine, now int64) { m.Derived(now, err) }
+		})
+	}
+}
+
+// run does f on a goroutine of its own and takes what came of it to the machine.
+func (a *shardActor) run(f func(context.Context) step) {
+	a.host.work.Add(1)
+	go func() {
+		defer a.host.work.Done()
+		a.then(f(a.host.ctx))
+	}()
+}
+
+// append sends a record. Its slot goes back with the outcome; claims and repeats
+// have none.
+func (a *shardActor) append(x shard.Append) {
+	a.host.work.Add(1)
+	go func() {
+		defer a.host.work.Done()
+		slot, err := a.host.cfg.Journal.Append(a.host.ctx, a.number, x.Record)
+		if !x.Record.Claim && !x.Retry {
+			a.host.slots.give(x.Record.Events, a.host.now())
+		}
+		a.then(func(m *shard.Machine, now int64) { m.Appended(now, slot, err) })
+	}()
+}
+
+func (a *shardActor) loadTimers(ctx context.Context, hours shard.HourRange) step {
+	var found []journal.Timer
+	err := a.host.cfg.Journal.Timers(ctx, a.number, hours.From, hours.To, func(t journal.Timer) error {
+		found = append(found, t)
+		return nil
+	})
+	return func(m *shard.Machine, now int64) { m.TimersLoaded(now, hours, found, err) }
+}
+
+func (a *shardActor) derive(ctx context.Context, d *shard.Derive) error {
+	if err := a.host.cfg.Journal.Derive(ctx, d.Derived); err != nil {
+		return err
+	}
+	for _, s := range d.Snapshots {
+		if err := a.host.cfg.Journal.SaveSnapshot(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// toEntities starts, stops and feeds the entities' actors. A state is asked for before
+// the next command goes the same way.
+func (a *shardActor) toEntities(r *shard.Ready) {
+	for i := range r.Encodes {
+		a.sendEntity(r.Encodes[i].Entity.Host, &shard.Encoded{Encode: r.Encodes[i]})
+	}
+	for i := range r.Handles {
+		h := handles.Get().(*shard.Handled)
+		h.Handle = r.Handles[i]
+		a.sendEntity(h.Handle.Entity.Host, h)
+	}
+	for _, s := range r.Stops {
+		a.stopEntity(s.Host)
+	}
+	for _, x := range r.Recovers {
+		a.recover(x)
+	}
+}
+
+var handles = sync.Pool{New: func() any { return new(shard.Handled) }}
+
+// recycle takes back a message that went to an entity and came again.
+func (*actors) recycle(h *shard.Handled) {
+	*h = shard.Handled{}
+	handles.Put(h)
+}
+
+// recover rebuilds an entity and starts its actor.
+func (a *shardActor) recover(x shard.Recover) {
+	h, of := a.host, x.Entity.Of
+	h.work.Add(1)
+	h.gate.enter(x.Wanted, func() {
+		defer h.work.Done()
+		r, def, err := h.recoverEntity(of, x)
+		a.then(func(m *shard.Machine, now int64) {
+			out := shard.Recovered{Entity: x.Entity, Generation: x.Generation}
+			if err != nil {
+				var broken brokenError
+				out.Err, out.Broken = err, errors.As(err, &broken)
+			} else {
+				out.Image, out.Bytes, out.Since, out.SnapshotBytes = r.image, r.bytes, r.since, r.snapshot
+				out.Host = a.spawnEntity(r.instance, def.fingerprint())
+			}
+			m.Recovered(now, &out)
+		})
+	})
+}
+
+func (h *Host) recoverEntity(of journal.Entity, x shard.Recover) (*rebuilt, Definition, error) {
+	def, ok := h.types[of.Type]
+	if !ok {
+		return nil, nil, brokenError{fmt.Errorf("this program defines no type %q", of.Type)}
+	}
+	r, err := h.rebuild(h.ctx, def, of, x.Pinned, x.UpTo)
+	return r, def, err
+}
+
+// answer tells a caller what became of its command.
+func (a *shardActor) answer(ans *shard.Answer) {
+	c := ans.Command.Tag.(*pending)
+	a.pending.Add(-1)
+	a.logSlow(&c.Command, ans)
+	c.answer = *ans
+	c.done <- struct{}{}
+}
+
+// logSlow names the phase in which a slow command spent its time.
+func (a *shardActor) logSlow(c *shard.Command, ans *shard.Answer) {
+	now := a.host.now().UnixNano()
+	if now-c.Arrived < int64(a.host.cfg.SlowAfter) {
+		return
+	}
+	queued, recovering := c.Dispatched, int64(0)
+	if queued == 0 {
+		queued = now
+	}
+	if c.Recovered > c.Arrived {
+		recovering = c.Recovered - c.Arrived
+	}
+	var handling, storing int64
+	if c.Handled != 0 {
+		handling, storing = c.Handled-c.Dispatched, now-c.Handled
+	} else if c.Dispatched != 0 {
+		handling = now - c.Dispatched
+	}
+	a.host.log.Warn("slow command", "type", c.To.Type, "id", c.To.ID, "command", c.Name, "key", c.Key.String(),
+		"outcome", ans.Kind.String(), "total", time.Duration(now-c.Arrived),
+		"queued", time.Duration(queued-c.Arrived-recovering), "recovering", time.Duration(recovering),
+		"handling", time.Duration(handling), "storing", time.Duration(storing))
+}
+
+// account keeps the node's sums and its budget of live entities.
+func (a *shardActor) account() {
+	live, bytes := a.m.Live()
+	if live != a.live || bytes != a.bytes {
+		grown := live > a.live
+		n := a.host.live.Add(int64(live - a.live))
+		b := a.host.liveBytes.Add(int64(bytes - a.bytes))
+		a.live, a.bytes = live, bytes
+		if grown && (n > int64(a.host.cfg.MaxLive) || b > int64(a.host.cfg.MaxLiveBytes)) {
+			a.then(func(m *shard.Machine, now int64) { m.Evict(now, evictions) })
+		}
+	}
+	a.tellPhase()
+}
+
+// evictions is how many entities leave for one that came over the budget: more
+// than one, so that the node gets back below it.
+const evictions = 4
+
+// tellPhase lets the host know what it waits for.
+func (a *shardActor) tellPhase() {
+	i := a.m.Info()
+	if i.Phase != shard.Starting && a.phase == shard.Starting {
+		if i.Phase != shard.Serving {
+			a.failure = i.Reason
+		}
+		close(a.serving)
+	}
+	a.phase = i.Phase
+	if a.draining && !a.isDrained && a.m.Drained() {
+		a.isDrained = true
+		close(a.drained)
+	}
+}
+
+// schedule sets the one timer of the shard.
+func (a *shardActor) schedule() {
+	at := a.m.Wake()
+	if at == 0 || a.wakeAt != 0 && a.wakeAt <= at {
+		return
+	}
+	a.wakeAt = at
+	a.wake.Reset(max(time.Duration(at-a.host.now().UnixNano()), minWake))
+}
+
+// minWake keeps a shard from spinning on a time that has come already.
+const minWake = time.Millisecond
+
+// broken stops the shard after a defect of its machine.
+func (a *shardActor) broken(r any) {
+	a.host.log.Error("shard stops: its machine panicked", "shard", a.number, "panic", r, "stack", string(debug.Stack()))
+	a.m.Done()
+	a.m.Abort(a.host.now().UnixNano(), fmt.Sprintf("the shard's machine panicked: %v", r))
+	for i := range a.m.Ready().Answers {
+		a.answer(&a.m.Ready().Answers[i])
+	}
+	a.m.Done()
+	a.tellPhase()
+}

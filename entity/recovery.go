@@ -1,0 +1,244 @@
+package entity
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/skerryhq/skerry/entity/internal/shard"
+	"github.com/skerryhq/skerry/journal"
+	logv1 "github.com/skerryhq/skerry/proto/skerry/log/v1"
+)
+
+// rebuilt is an entity as it follows from the journal.
+type rebuilt struct {
+	instance instance
+	image    shard.Image
+	// bytes is about what the state takes; since is what was stored since the
+	// snapshot, whose size is snapshot.
+	bytes, since, snapshot int
+	// each, if not nil, sees every entry.
+	each func(*logv1.Entry) error
+}
+
+// brokenError tells that what is stored cannot be understood: trying again is of no use.
+type brokenError struct{ error }
+
+func (e brokenError) Unwrap() error { return e.error }
+
+// rebuild reads an entity: the newest usable snapshot, the pages behind it, and
+// the pinned entries, which pages may not hold yet. upTo is the entry that must be reached.
+func (h *Host) rebuild(ctx context.Context, def Definition, of journal.Entity, pinned [][]byte, upTo uint64) (*rebuilt, error) {
+	r := &rebuilt{instance: def.newInstance(of.ID)}
+	if err := h.readSnapshot(ctx, r, def, of); err != nil {
+		return nil, err
+	}
+	return r, h.readEntries(ctx, r, of, pinned, upTo)
+}
+
+// readSnapshot takes the newest snapshot that can be read. One that cannot is ignored.
+func (h *Host) readSnapshot(ctx context.Context, r *rebuilt, def Definition, of journal.Entity) error {
+	found, err := h.cfg.Journal.Snapshots(ctx, of)
+	if err != nil {
+		return fmt.Errorf("read the snapshots: %w", err)
+	}
+	for _, s := range found {
+		pb, image, err := shard.ReadSnapshot(s.Body)
+		if err == nil && pb.GetFingerprint() != def.fingerprint() {
+			continue // the state's shape has changed since
+		}
+		if err == nil {
+			err = r.instance.restore(pb.GetState())
+		}
+		if err != nil {
+			h.log.Warn("snapshot ignored", "type", of.Type, "id", of.ID, "entry", s.Entry, "error", err)
+			r.instance = def.newInstance(of.ID)
+			continue
+		}
+		r.image, r.bytes, r.snapshot = image, len(pb.GetState()), len(s.Body)
+		return nil
+	}
+	return nil
+}
+
+// readEntries folds all entries behind the image: from pages, from the pins,
+// and where these leave a hole, from the log.
+func (h *Host) readEntries(ctx context.Context, r *rebuilt, of journal.Entity, pinned [][]byte, upTo uint64) error {
+	m := merger{r: r}
+	err := h.cfg.Journal.Pages(ctx, of, r.image.Entry, func(p journal.Page) error {
+		return eachPaged(p.Body, m.add)
+	})
+	if err != nil {
+		return fmt.Errorf("read the pages: %w", err)
+	}
+	for _, b := range pinned {
+		if err := m.add(b); err != nil {
+			return err
+		}
+	}
+	if len(m.ahead) == 0 && r.image.Entry >= upTo {
+		return nil
+	}
+	h.log.Warn("pages have a hole; reading the log", "type", of.Type, "id", of.ID, "entry", r.image.Entry+1)
+	return h.readLog(ctx, of, &m, upTo)
+}
+
+// readLog folds an entity's entries from the shard's log.
+func (h *Host) readLog(ctx context.Context, of journal.Entity, m *merger, upTo uint64) error {
+	at := h.shardOf(of)
+	for from := uint64(1); ; {
+		records, err := h.cfg.Journal.Read(ctx, at, from, readBytes)
+		if err != nil {
+			return fmt.Errorf("read the log: %w", err)
+		}
+		for _, rec := range records {
+			from = rec.Number + 1
+			if err := rec.EachEntry(func(b []byte) error { return m.addIf(of, b) }); err != nil {
+				return err
+			}
+		}
+		if len(records) == 0 {
+			break
+		}
+	}
+	if len(m.ahead) > 0 || m.r.image.Entry < upTo {
+		return brokenError{fmt.Errorf("%w: entry %d is neither in pages nor in the log of shard %d", journal.ErrCorrupt, m.r.image.Entry+1, at)}
+	}
+	return nil
+}
+
+// readBytes is how much of a log is read at a time.
+const readBytes = 4 << 20
+
+// merger folds entries in order, whatever order they come in, each once.
+type merger struct {
+	r     *rebuilt
+	ahead map[uint64][]byte // entries behind a hole
+	// before, if not nil, sees each entry before it is folded and may end the reading.
+	before func(*logv1.Entry) error
+}
+
+func (m *merger) add(b []byte) error {
+	pb, err := shard.DecodeEntry(b)
+	if err != nil {
+		return brokenError{err}
+	}
+	next := m.r.image.Entry + 1
+	switch n := pb.GetEntry(); {
+	case n < next:
+		return nil
+	case n > next:
+		if m.ahead == nil {
+			m.ahead = map[uint64][]byte{}
+		}
+		m.ahead[n] = slices.Clone(b)
+		return nil
+	}
+	if m.before != nil {
+		if err := m.before(pb); err != nil {
+			return err
+		}
+	}
+	if err := m.r.take(pb, len(b)); err != nil {
+		return err
+	}
+	if waiting, ok := m.ahead[next+1]; ok {
+		delete(m.ahead, next+1)
+		return m.add(waiting)
+	}
+	return nil
+}
+
+func (m *merger) addIf(of journal.Entity, b []byte) error {
+	pb, err := shard.DecodeEntry(b)
+	if err != nil {
+		return brokenError{err}
+	}
+	if pb.GetType() != of.Type || pb.GetId() != of.ID {
+		return nil
+	}
+	return m.add(b)
+}
+
+// take folds the next entry.
+func (r *rebuilt) take(pb *logv1.Entry, size int) error {
+	if err := r.image.Fold(pb); err != nil {
+		return brokenError{err}
+	}
+	for _, ev := range pb.GetEvents() {
+		if err := r.instance.apply(ev); err != nil {
+			return brokenError{fmt.Errorf("entry %d: %w", pb.GetEntry(), err)}
+		}
+	}
+	r.since += size
+	r.bytes += size / 2
+	if r.each != nil {
+		return r.each(pb)
+	}
+	return nil
+}
+
+// eachPaged calls visit with each entry of a page.
+func eachPaged(page []byte, visit func([]byte) error) error {
+	for len(page) > 0 {
+		tag, typ, n := protowire.ConsumeTag(page)
+		if n < 0 || tag != 1 || typ != protowire.BytesType {
+			return brokenError{fmt.Errorf("%w: a page that is not one", journal.ErrCorrupt)}
+		}
+		b, m := protowire.ConsumeBytes(page[n:])
+		if m < 0 {
+			return brokenError{fmt.Errorf("%w: a cut page", journal.ErrCorrupt)}
+		}
+		if err := visit(b); err != nil {
+			return err
+		}
+		page = page[n+m:]
+	}
+	return nil
+}
+
+// gate bounds the recoveries under way. Those with waiting commands go first.
+type gate struct {
+	mu            sync.Mutex
+	free          int
+	first, second []func()
+}
+
+// enter runs f, on a goroutine of its own, as soon as there is room.
+func (g *gate) enter(wanted bool, f func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.free > 0:
+		g.free--
+		go g.run(f)
+	case wanted:
+		g.first = append(g.first, f)
+	default:
+		g.second = append(g.second, f)
+	}
+}
+
+func (g *gate) run(f func()) {
+	for f != nil {
+		f()
+		f = g.next()
+	}
+}
+
+func (g *gate) next() (f func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case len(g.first) > 0:
+		f, g.first = g.first[0], g.first[1:]
+	case len(g.second) > 0:
+		f, g.second = g.second[0], g.second[1:]
+	default:
+		g.free++
+	}
+	return f
+}

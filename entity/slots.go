@@ -1,0 +1,92 @@
+package entity
+
+import (
+	"sync"
+	"time"
+)
+
+// slots bounds the appends that are under way on a node, so that under load records
+// grow instead of queues. The shard that waits longest is next.
+//
+// The bound follows the rate of events: it takes a step, keeps the direction while the rate
+// rises, and turns when it falls.
+type slots struct {
+	mu      sync.Mutex
+	limit   int
+	used    int
+	waiting []*shardActor
+	head    int
+
+	adaptive bool
+	max      int
+	events   uint64 // since began
+	began    time.Time
+	rate     float64
+	step     int
+}
+
+const (
+	minSlots = 2
+	// slotsPeriod is how long one bound is measured.
+	slotsPeriod = 200 * time.Millisecond
+)
+
+func newSlots(limit, most int, adaptive bool) *slots {
+	return &slots{limit: limit, max: max(most, minSlots), adaptive: adaptive, step: 1}
+}
+
+// take reports whether there is room; if not, the shard is told later.
+func (s *slots) take(a *shardActor) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.used < s.limit {
+		s.used++
+		return true
+	}
+	s.waiting = append(s.waiting, a)
+	return false
+}
+
+// give returns a slot after an append that carried so many events.
+func (s *slots) give(events uint64, now time.Time) {
+	for _, a := range s.release(events, now) {
+		a.tell(slotFree{})
+	}
+}
+
+// release returns the shards that may go on now.
+func (s *slots) release(events uint64, now time.Time) (next []*shardActor) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used--
+	s.events += events
+	s.adapt(now)
+	for s.used < s.limit && s.head < len(s.waiting) {
+		next = append(next, s.waiting[s.head])
+		s.waiting[s.head] = nil
+		s.head++
+		s.used++
+	}
+	if s.head == len(s.waiting) {
+		s.waiting, s.head = s.waiting[:0], 0
+	}
+	return next
+}
+
+// adapt changes the bound once per period, if shards had to wait or it is not at its least.
+func (s *slots) adapt(now time.Time) {
+	passed := now.Sub(s.began)
+	if !s.adaptive || passed < slotsPeriod {
+		return
+	}
+	rate := float64(s.events) / passed.Seconds()
+	if passed > 2*slotsPeriod {
+		s.rate = 0 // idle in between: nothing to compare with
+	}
+	const worse = 0.97
+	if rate < s.rate*worse {
+		s.step = -s.step
+	}
+	s.limit = min(max(s.limit+s.step*max(1, s.limit/8), minSlots), s.max)
+	s.rate, s.events, s.began = rate, 0, now
+}
