@@ -1,0 +1,39 @@
+// Package gateway serves entities over HTTP with JSON to any client: a shell,
+// a browser, a program in any language. It works over any [entity.Caller].
+//
+//	POST /v1/entities/{type}/{id}/{command}   send a command (or a query)
+//	POST /v1/entities/{type}/{command}        the same to a new entity, whose id the service makes
+//	GET  /v1/entities/{type}/{id}/{query}     ask a query, its fields as URL parameters
+//	GET  /v1/entities                         all types and commands, with examples
+//
+// A body is the command's message as protobuf's JSON; an empty one is the empty
+// message. Slashes in an id are written %2F. The same reply is always the same bytes.
+//
+// # Headers
+//
+//	Idempotency-Key: KEY    names the command, so that sending it again is safe
+//	If-Match: "7"           run only at this version; "0": only if the entity is new
+//	Skerry-Timeout: 2s      wait no longer than this (default 5 s, at most 60 s)
+//	Skerry-Local: true      queries: a faster answer that may be stale
+//	Traceparent: 00-…       W3C trace, stored with the command
+//
+//	ETag: "8"               in answers: the entity's version
+//	Skerry-Token: …         in answers: what a read model must have passed to show this
+//	Skerry-Repeated: true   in answers: this command had been answered before
+//	Skerry-Entity-Id: …     in answers: the id that the service made
+//
+// A made id follows from type, principal and key: a repeat reaches the same entity.
+//
+// # Answers
+//
+//	200, 201  the reply; all that the command did is durable
+//	409       the entity said no: the code is its own
+//	400 404 405 413 415 422   the request is wrong; sent again, it stays so
+//	412       the entity is at another version, told in the body and as ETag
+//	429 503   it did not run; Retry-After tells when to try again
+//	504       it may have run: send it again with the same key
+//	500       a defect; the code tells whether it may have run
+//
+// Errors are JSON objects with code, reason and remedy. Codes of the runtime
+// begin with "skerry/".
+package gateway

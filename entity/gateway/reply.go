@@ -1,0 +1,73 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/skerryhq/skerry/entity"
+)
+
+// writeReply writes the answer to a command. The command is done by now: what fails
+// from here on leaves its outcome unknown to the client.
+func writeReply(w http.ResponseWriter, t target, req *entity.Request, resp *entity.Response) error {
+	reply := t.command.NewReply()
+	if err := proto.Unmarshal(resp.Payload, reply); err != nil {
+		return defect("the reply to %s cannot be read: %s", req.Command, protoText(err))
+	}
+	h := w.Header()
+	h.Set("ETag", etag(resp.Receipt.Version))
+	if token := resp.Receipt.Token.String(); token != "" {
+		h.Set(headerToken, token)
+	}
+	if resp.Receipt.Repeated {
+		h.Set(headerRepeated, "true")
+	}
+	status := http.StatusOK
+	if t.id == "" && resp.Receipt.Version > 0 {
+		status = http.StatusCreated
+	}
+	return writeMessage(w, status, reply, complete)
+}
+
+func etag(version uint64) string { return `"` + strconv.FormatUint(version, 10) + `"` }
+
+var (
+	// complete shows zero fields too, so that a reader sees all there is.
+	complete = protojson.MarshalOptions{EmitDefaultValues: true}
+	sparing  = protojson.MarshalOptions{}
+)
+
+// writeMessage writes a message as JSON: the same message gives the same bytes.
+func writeMessage(w http.ResponseWriter, status int, msg proto.Message, form protojson.MarshalOptions) error {
+	text, err := stableJSON(msg, form)
+	if err != nil {
+		return defect("%s cannot be written as JSON: %s", msg.ProtoReflect().Descriptor().FullName(), protoText(err))
+	}
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Length", strconv.Itoa(len(text)))
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(text) // whoever hung up does not miss it
+	return nil
+}
+
+// stableJSON removes the spaces that protojson strews at random.
+func stableJSON(msg proto.Message, form protojson.MarshalOptions) ([]byte, error) {
+	text, err := form.Marshal(msg)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if err := json.Compact(&b, text); err != nil {
+		return nil, err
+	}
+	b.WriteByte('\n')
+	return b.Bytes(), nil
+}
