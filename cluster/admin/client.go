@@ -1,0 +1,95 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/skerryhq/skerry/entity"
+	"github.com/skerryhq/skerry/entity/gateway"
+	adminv1 "github.com/skerryhq/skerry/proto/skerry/admin/v1"
+)
+
+// ErrUnreachable is wrapped when nothing answers at a client's address.
+var ErrUnreachable = errors.New("no admin listener answers")
+
+// Client looks into a node over its admin listener. It is an [Inspector] and may be used
+// concurrently. The zero HTTP means http.DefaultClient.
+type Client struct {
+	// Addr is the listener's host:port.
+	Addr string
+	HTTP *http.Client
+}
+
+var _ Inspector = (*Client)(nil)
+
+// Shards implements Inspector.
+func (c *Client) Shards(ctx context.Context) ([]entity.ShardInfo, error) {
+	var m adminv1.Shards
+	if err := c.get(ctx, "shards", &m); err != nil {
+		return nil, err
+	}
+	return shardsFromWire(&m), nil
+}
+
+// Inspect implements Inspector.
+func (c *Client) Inspect(ctx context.Context, typ, id string, at *uint64) (*entity.EntityInfo, error) {
+	path := "entities/" + url.PathEscape(typ) + "/" + url.PathEscape(id)
+	if at != nil {
+		path += "?at=" + strconv.FormatUint(*at, 10)
+	}
+	var m adminv1.Entity
+	if err := c.get(ctx, path, &m); err != nil {
+		return nil, err
+	}
+	return entityFromWire(&m), nil
+}
+
+// maxAnswerBytes limits what is read: 10,000 events, most of them small.
+const maxAnswerBytes = 256 << 20
+
+func (c *Client) get(ctx context.Context, path string, m proto.Message) error {
+	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
+		return fmt.Errorf("the address %q is not HOST:PORT: %w", c.Addr, err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.Addr+root+path, http.NoBody)
+	if err != nil {
+		return fmt.Errorf("the address %q: %w", c.Addr, err)
+	}
+	client := c.HTTP
+	if client == nil {
+		client = http.DefaultClient
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("%w at %s: %w", ErrUnreachable, c.Addr, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if err := gateway.ReadError(resp); err != nil {
+		return err
+	}
+	return read(resp.Body, m)
+}
+
+func read(body io.Reader, m proto.Message) error {
+	text, err := io.ReadAll(io.LimitReader(body, maxAnswerBytes+1))
+	switch {
+	case err != nil:
+		return fmt.Errorf("read the answer: %w", err)
+	case len(text) > maxAnswerBytes:
+		return fmt.Errorf("the answer is larger than %d bytes: ask for an older version", maxAnswerBytes)
+	}
+	// A newer node may tell more than this client knows.
+	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(text, m); err != nil {
+		return fmt.Errorf("the answer is no %s: %w", m.ProtoReflect().Descriptor().FullName(), err)
+	}
+	return nil
+}

@@ -1,0 +1,17 @@
+// Package admin is what a node shows to its operator: a listener of its own, apart from
+// the one that clients use, with one section for each part of the system.
+//
+//	h := admin.New(admin.Entities(host), admin.Runtime("auction"), admin.Profiles())
+//
+//	GET /admin/v1/                             the sections
+//	GET /admin/v1/shards                       each shard: owner, epoch, how far it is
+//	GET /admin/v1/entities/{type}/{id}?at=7    one entity, at any version
+//	GET /admin/v1/runtime                      the process: build, age, memory
+//	GET /admin/v1/profiles/{name}              pprof
+//
+// Answers are messages of skerry.admin.v1 as protobuf's JSON, errors are those of
+// the gateway: code, reason, remedy. [Client] is the other side; it meets the same
+// interface as the node, so a tool cannot tell the two apart.
+//
+// The listener knows no users and shows all data: bind it to loopback.
+package admin
