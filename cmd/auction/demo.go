@@ -1,0 +1,44 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/skerryhq/skerry/cmd/auction/internal/client"
+	"github.com/skerryhq/skerry/cmd/auction/internal/demo"
+)
+
+// runDemo serves, and keeps the house busy through the service's own front door.
+func runDemo(ctx context.Context, p program) error {
+	s := Settings{}
+	fs := flag.NewFlagSet("auction demo", flag.ContinueOnError)
+	bound := fs.Duration("for", 0, "how long the demo runs; 0 means until it is stopped")
+	seed := fs.Uint64("seed", 1, "what the bidders do follows from this number")
+	found, err := p.settings(fs, "auction demo [settings]", &s)
+	if err != nil {
+		return err
+	}
+	if err := none(found); err != nil {
+		return err
+	}
+	s.AcceptClock = true                         // it is no matter if the demo was last run a week ago
+	s.LogLevel = max(s.LogLevel, slog.LevelWarn) // the terminal belongs to the picture
+	if *bound > 0 {
+		var done context.CancelFunc
+		ctx, done = context.WithTimeout(ctx, *bound)
+		defer done()
+	}
+	return withService(ctx, p, s, func(svc *Service) error {
+		h := &http.Client{Timeout: 10 * time.Second}
+		defer h.CloseIdleConnections()
+		terminal := p.isTerminal(p.out)
+		if terminal {
+			fmt.Fprint(p.out, "\x1b[2J")
+		}
+		return demo.Run(ctx, demo.Config{Client: client.New(svc.HTTP(), h), URL: svc.HTTP(), Seed: *seed, Out: p.out, Terminal: terminal})
+	})
+}

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	"github.com/skerryhq/skerry/journal"
+)
+
+// explain adds what to do to the errors that people meet when they start the service.
+func explain(err error) error {
+	var path *fs.PathError
+	var remedy string
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		remedy = "stop the program that listens there, or choose another address with -http and -admin (port 0 picks a free one)"
+	case errors.Is(err, syscall.EACCES) && !errors.As(err, &path), errors.Is(err, syscall.EADDRNOTAVAIL):
+		remedy = "choose another address with -http and -admin, such as 127.0.0.1:8080"
+	case errors.Is(err, journal.ErrLocked):
+		remedy = "stop the service that runs on these data, or choose another folder with -data"
+	case errors.Is(err, journal.ErrFormat):
+		remedy = "use the newer release, or choose another folder with -data"
+	case errors.Is(err, journal.ErrCorrupt):
+		remedy = "restore the folder from a copy, or choose another with -data"
+	case errors.As(err, &path):
+		remedy = "make " + path.Path + " a folder that this user can write to, or choose another with -data"
+	default:
+		return err
+	}
+	return fmt.Errorf("%w\n  remedy: %s", err, remedy)
+}

@@ -1,0 +1,47 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/skerryhq/skerry/cmd/auction/internal/client"
+)
+
+// Config says how the demo runs. Client, URL and Out are required.
+type Config struct {
+	Client *client.Client
+	// URL is the service's, for the hints.
+	URL  string
+	Seed uint64
+	// Out gets a picture that is drawn again and again if it is a terminal, else a line
+	// for each thing that happens.
+	Out      io.Writer
+	Terminal bool
+}
+
+// The pace of the house.
+const (
+	tick      = 250 * time.Millisecond
+	pauseMost = 1600 * time.Millisecond // between two bids; at least a quarter of it
+	applause  = 5 * time.Second         // between two rounds
+	patience  = 10 * time.Second        // for one answer
+)
+
+// Run keeps the house open until ctx ends, which is no error.
+func Run(ctx context.Context, cfg Config) error {
+	h := newHouse(cfg)
+	err := h.run(ctx)
+	if ctx.Err() != nil {
+		err = nil
+	}
+	return errors.Join(err, h.out.end(h.lots))
+}
+
+// show is how a person sees the house.
+type show interface {
+	// draw is called after each look around; news is what happened since the last.
+	draw(lots []lot, news []string) error
+	end(lots []lot) error
+}

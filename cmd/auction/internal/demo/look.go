@@ -1,0 +1,64 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/skerryhq/skerry/cmd/auction/internal/auction"
+	"github.com/skerryhq/skerry/cmd/auction/internal/client"
+	auctionv1 "github.com/skerryhq/skerry/cmd/auction/proto/auction/v1"
+)
+
+// look asks for every lot of the round and notes what is new, whoever did it.
+func (h *house) look(ctx context.Context) error {
+	for i := range h.lots {
+		answer, err := h.ask(ctx, h.lots[i].id)
+		if err != nil {
+			return err
+		}
+		before := h.lots[i].view
+		h.lots[i].view = answer.View
+		if before != nil {
+			h.news = append(h.news, newsOf(h.lots[i].id, before, answer.View)...)
+		}
+	}
+	return nil
+}
+
+func newsOf(id string, before, now *auctionv1.LotView) (news []string) {
+	bids := now.GetBids()
+	for i := len(bids) - 1; i >= 0; i-- {
+		if b := bids[i]; b.GetNumber() > before.GetBidCount() {
+			news = append(news, fmt.Sprintf("%s  %s bids up to %s on %s", b.GetAt().AsTime().Format(clock), b.GetBidder(), auction.Cents(b.GetAmountCents()), id))
+		}
+	}
+	if now.GetClosed() && !before.GetClosed() {
+		news = append(news, fmt.Sprintf("%s  %s is closed: %s", now.GetClosedAt().AsTime().Format(clock), id, outcome(now)))
+	}
+	return news
+}
+
+// clock is how times are shown, in UTC.
+const clock = "15:04:05"
+
+func outcome(v *auctionv1.LotView) string {
+	if v.GetLeader() == "" {
+		return "nobody bid"
+	}
+	return fmt.Sprintf("%s pays %s", v.GetLeader(), auction.Cents(v.GetPriceCents()))
+}
+
+func (h *house) ask(ctx context.Context, lot string) (client.Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return h.Client.Lot(ctx, lot, 0)
+}
+
+func (h *house) command(ctx context.Context, lot, key string, cmd proto.Message) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_, err := h.Client.Command(ctx, lot, key, cmd)
+	return err
+}

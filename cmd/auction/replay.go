@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/skerryhq/skerry/cmd/auction/internal/client"
+	"github.com/skerryhq/skerry/cmd/auction/internal/replay"
+)
+
+// replaySettings are those of the replay alone.
+type replaySettings struct {
+	to      string
+	name    string
+	lots    int
+	skipBad bool
+}
+
+func (r *replaySettings) register(fs *flag.FlagSet) {
+	fs.StringVar(&r.to, "to", "", "the URL of a running service; without it, the one at -http, or else one of its own")
+	fs.StringVar(&r.name, "run", "", "begins the ids of the run's lots; by default the time, so that each run has new lots. With the name of a run that was interrupted, that one goes on")
+	fs.IntVar(&r.lots, "lots", 16, "how many lots are sent at the same time")
+	fs.BoolVar(&r.skipBad, "skip-bad", false, "send the good lines of a file with bad ones")
+}
+
+// runReplay sends a file of bids through a service.
+func runReplay(ctx context.Context, p program) error {
+	var s Settings
+	var r replaySettings
+	fs := flag.NewFlagSet("auction replay", flag.ContinueOnError)
+	r.register(fs)
+	found, err := p.settings(fs, "auction replay FILE.csv [settings]", &s)
+	if err != nil {
+		return err
+	}
+	own := found.flags["data"] // a folder on the command line asks for a service of its own
+	switch {
+	case len(found.rest) != 1:
+		return usageError{errors.New("name one file of bids: auction replay FILE.csv")}
+	case r.lots < 1 || r.lots > 256:
+		return usageError{fmt.Errorf("-lots is %d: use 1 to 256", r.lots)}
+	case own && r.to != "":
+		return usageError{errors.New("-to names a running service, -data a service of its own: give one of them")}
+	}
+	if r.name == "" {
+		r.name = time.Now().UTC().Format("20060102-150405.000")
+	}
+	auctions, err := p.readBids(found.rest[0], r.skipBad)
+	if err != nil {
+		return err
+	}
+	h := &http.Client{Timeout: 90 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: r.lots}}
+	defer h.CloseIdleConnections()
+	send := func(url string) error { return p.send(ctx, client.New(url, h), url, r, auctions) }
+	if r.to != "" {
+		return send(r.to)
+	}
+	if there := "http://" + withHost(s.HTTP); !own && client.New(there, h).Once(ctx, "replay") == nil {
+		return send(there)
+	}
+	return p.sendToOwn(ctx, s, own, send)
+}
+
+// maxProblems limits the bad lines that are printed; all are counted.
+const maxProblems = 20
+
+// readBids reads the file, and refuses one with bad lines unless they are to be skipped.
+func (p program) readBids(path string, skipBad bool) ([]replay.Auction, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	auctions, problems, err := replay.Read(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	for _, problem := range problems[:min(len(problems), maxProblems)] {
+		fmt.Fprintf(p.err, "%s: %v\n", path, problem)
+	}
+	switch {
+	case len(problems) > 0 && !skipBad:
+		return nil, fmt.Errorf("%s has %d bad lines, so nothing was sent: correct them, or skip them with -skip-bad", path, len(problems))
+	case len(problems) > 0:
+		fmt.Fprintf(p.err, "%s: skipped %d bad lines\n", path, len(problems))
+	}
+	if len(auctions) == 0 {
+		return nil, fmt.Errorf("%s has no bids", path)
+	}
+	return auctions, nil
+}
+
+// sendToOwn starts a service on free ports for the time of the replay, in a folder of its own unless one was named.
+func (p program) sendToOwn(ctx context.Context, s Settings, keep bool, send func(url string) error) (err error) {
+	if !keep {
+		if s.Data, err = os.MkdirTemp("", "auction-replay-"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(s.Data)) }()
+	}
+	s.HTTP, s.Admin, s.LogLevel = "127.0.0.1:0", "127.0.0.1:0", max(s.LogLevel, slog.LevelWarn)
+	return withService(ctx, p, s, func(svc *Service) error { return send(svc.HTTP()) })
+}
+
+// send sends the bids and prints what came of them. A fault in a lot is an error.
+func (p program) send(ctx context.Context, c *client.Client, url string, r replaySettings, auctions []replay.Auction) error {
+	bids := 0
+	for _, a := range auctions {
+		bids += len(a.Bids)
+	}
+	fmt.Fprintf(p.out, "sending %d bids on %d lots to %s as run %s\n", bids, len(auctions), url, r.name)
+	bar := startBar(p.err, p.isTerminal(p.err), bids)
+	began := time.Now()
+	report, err := replay.Run(ctx, replay.Config{Client: c, Name: r.name, Lots: r.lots, Sent: bar.add}, auctions)
+	bar.end()
+	if err != nil {
+		return fmt.Errorf("after %d of %d bids: %w; the same command with -run %s goes on from there", report.Sent, bids, err, r.name)
+	}
+	if _, err := io.WriteString(p.out, report.String()); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.out, "took      %s\n", time.Since(began).Round(time.Millisecond))
+	if n := len(report.Faults); n > 0 {
+		return fmt.Errorf("%d faults: the service lost or changed what it had acknowledged", n)
+	}
+	return nil
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// sharedFile finds a file that lies beside the project and is not a part of it. Where it
+// is missing the test is skipped, unless SKERRY_REQUIRE names "shared".
+func sharedFile(t *testing.T, name string) string {
+	t.Helper()
+	dir := os.Getenv("SKERRY_SHARED")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "..", "shared")
+	}
+	path := filepath.Join(dir, name)
+	if _, err := os.Stat(path); err != nil {
+		if strings.Contains(os.Getenv("SKERRY_REQUIRE"), "shared") {
+			t.Fatalf("%v: SKERRY_REQUIRE wants it; name its folder with SKERRY_SHARED", err)
+		}
+		t.Skipf("NOT TESTED: %v: name the folder with SKERRY_SHARED", err)
+	}
+	return path
+}
+
+func TestTheRecordedBidsComeOutAsEBaySoldThem(t *testing.T) {
+	t.Parallel()
+	file := sharedFile(t, filepath.Join("data", "ebay-bids.csv"))
+	var out, problems bytes.Buffer
+	code := run([]string{"replay", file, "-data", t.TempDir()}, func(string) string { return "" }, &out, &problems)
+	for _, want := range []string{
+		"lots      285, closed 285\n",
+		"bids      4764 sent, 4720 accepted, 44 rejected",
+		"prices    265 of 285 recorded final prices exact\n",
+		"every accepted bid is there once, every lot was closed once\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not print %q", want)
+		}
+	}
+	if code != 0 || t.Failed() {
+		t.Fatalf("exit code %d\n%s%s", code, out.String(), problems.String())
+	}
+}

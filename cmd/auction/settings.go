@@ -1,0 +1,96 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// Settings says where the service keeps its data and where it listens. Each one may be a flag,
+// an environment variable (AUCTION_DATA for -data), or a line of a file (data = …). The flag
+// wins over the variable, the variable over the file, the file over the default.
+type Settings struct {
+	Data   string
+	HTTP   string
+	Admin  string
+	Shards int
+	// AcceptClock starts the service although its clock is more than a day off the newest record.
+	AcceptClock bool
+	// BeyondLoopback lets HTTP and Admin be addresses that other machines reach.
+	BeyondLoopback bool
+	LogLevel       slog.Level
+	// Drain bounds how long a stop waits for what is under way.
+	Drain time.Duration
+}
+
+func (s *Settings) register(fs *flag.FlagSet) {
+	fs.StringVar(&s.Data, "data", "auction-data", "the folder of the journal; made if it is not there")
+	fs.StringVar(&s.HTTP, "http", "127.0.0.1:8080", "where the public API listens; port 0 picks one and prints it")
+	fs.StringVar(&s.Admin, "admin", "127.0.0.1:8081", "where operators are answered; port 0 picks one and prints it")
+	fs.IntVar(&s.Shards, "shards", 0, "how many logs the data are spread over, fixed by the first start; 0 means as many as there are, 64 in a new folder")
+	fs.BoolVar(&s.AcceptClock, "accept-clock", false, "start although the clock is more than a day away from the data")
+	fs.BoolVar(&s.BeyondLoopback, "listen-beyond-loopback", false, "let -http and -admin be reached from other machines; nobody is asked who they are")
+	fs.TextVar(&s.LogLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
+	fs.DurationVar(&s.Drain, "drain", 10*time.Second, "how long a stop waits for what is under way")
+}
+
+// check refuses what cannot be meant.
+func (s Settings) check() error {
+	if s.Data == "" {
+		return errors.New("-data is empty: name a folder")
+	}
+	if s.Shards < 0 || s.Shards > maxShards {
+		return fmt.Errorf("-shards is %d: use 1 to %d, or 0 for the default", s.Shards, maxShards)
+	}
+	if s.Drain <= 0 {
+		return fmt.Errorf("-drain is %v: use a time such as 10s", s.Drain)
+	}
+	if err := s.checkAddress(s.HTTP); err != nil {
+		return fmt.Errorf("-http is %q: %w", s.HTTP, err)
+	}
+	if err := s.checkAddress(s.Admin); err != nil {
+		return fmt.Errorf("-admin is %q: %w", s.Admin, err)
+	}
+	return nil
+}
+
+// maxShards keeps a slip of the finger from making a million logs.
+const maxShards = 4096
+
+// checkAddress takes loopback addresses only, unless told otherwise. An address without a host, such as :0, is one.
+func (s Settings) checkAddress(addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%w: write it like 127.0.0.1:8080", err)
+	}
+	ip := net.ParseIP(host)
+	if host == "" || host == "localhost" || ip != nil && ip.IsLoopback() || s.BeyondLoopback {
+		return nil
+	}
+	return errors.New("other machines could reach it, and nobody is asked who they are: use 127.0.0.1, or say -listen-beyond-loopback if that is what you want")
+}
+
+// withHost makes :8080 mean this machine only.
+func withHost(addr string) string {
+	if strings.HasPrefix(addr, ":") {
+		return "127.0.0.1" + addr
+	}
+	return addr
+}
+
+// printTable shows each setting in all its forms.
+func printTable(fs *flag.FlagSet, w io.Writer) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "flag\tenvironment\tdefault\tmeaning")
+	fs.VisitAll(func(f *flag.Flag) {
+		fmt.Fprintf(table, "-%s\t%s\t%s\t%s\n", f.Name, envName(f.Name), f.DefValue, f.Usage)
+	})
+	_ = table.Flush()
+	fmt.Fprintln(w, "\nA flag wins over the environment, the environment over the file of -config\n(lines such as http = 127.0.0.1:8080), the file over the default.")
+}
