@@ -1,0 +1,37 @@
+# Only Go is needed; the tools that are not part of Go are built from pinned
+# versions into .ci/bin when first used.
+
+.PHONY: test race lint generate image sim fuzz bench demo ci
+
+test: ## what the README promises
+	go test ./...
+
+race:
+	CGO_ENABLED=1 go test -race -timeout 10m ./...
+
+lint:
+	$$(.ci/tool golangci-lint) run ./...
+	$$(.ci/tool buf) lint
+	.ci/breaking
+
+generate: ## code from the .proto files
+	$$(.ci/tool buf) generate
+	cd docs/testdata/tutorial && ../../../.ci/bin/buf generate
+
+image: ## at a release: what later changes of the .proto files are held against
+	$$(.ci/tool buf) build --exclude-source-info -o .ci/image.binpb
+
+sim: ## SCHEDULES=n
+	.ci/sim $(or $(SCHEDULES),100000)
+
+fuzz: ## EACH=n seconds
+	.ci/fuzz $(or $(EACH),10)
+
+bench:
+	go run ./cmd/skerry bench
+
+demo:
+	go run ./cmd/auction demo
+
+ci:
+	.ci/run

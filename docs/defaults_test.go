@@ -1,0 +1,93 @@
+package docs_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// Each field of a Config has a row in defaults.md, and what the row says is said by the
+// field's comment too.
+func TestTableOfDefaultsSaysWhatTheCodeSays(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("defaults.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, dir := range map[string]string{"entity": "../entity", "pebble": "../journal/pebble", "gateway": "../entity/gateway"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rows := rowsOf(string(page), name+".Config")
+			comments := configComments(t, dir)
+			for field, comment := range comments {
+				row, ok := rows[field]
+				switch {
+				case !ok:
+					t.Errorf("%s.Config.%s has no row in defaults.md", name, field)
+				case row == "required" || row == "false":
+				case !strings.Contains(comment, row):
+					t.Errorf("defaults.md says that %s.Config.%s is %q by default; its comment says\n%s", name, field, row, comment)
+				}
+				delete(rows, field)
+			}
+			for field := range rows {
+				t.Errorf("defaults.md has a row for %s.Config.%s, which does not exist", name, field)
+			}
+		})
+	}
+}
+
+var row = regexp.MustCompile("(?m)^\\| `(\\w+)` \\| ([^|]+) \\|")
+
+// rowsOf returns the default of each field in the table below a heading.
+func rowsOf(page, heading string) map[string]string {
+	_, table, _ := strings.Cut(page, "## "+heading+"\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	rows := map[string]string{}
+	for _, m := range row.FindAllStringSubmatch(table, -1) {
+		rows[m[1]] = m[2]
+	}
+	return rows
+}
+
+// configComments returns the comment of each field of the struct Config of a
+// package. A field without one shares that of the field before it.
+func configComments(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	comments := map[string]string{}
+	for _, file := range files {
+		tree, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(tree, func(n ast.Node) bool {
+			spec, ok := n.(*ast.TypeSpec)
+			if !ok || spec.Name.Name != "Config" {
+				return true
+			}
+			last := ""
+			for _, f := range spec.Type.(*ast.StructType).Fields.List {
+				if text := f.Doc.Text(); text != "" {
+					last = strings.Join(strings.Fields(text), " ")
+				}
+				for _, name := range f.Names {
+					comments[name.Name] = last
+				}
+			}
+			return false
+		})
+	}
+	if len(comments) == 0 {
+		t.Fatalf("%s has no struct Config", dir)
+	}
+	return comments
+}
