@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"time"
 
@@ -39,7 +40,7 @@ type Config struct {
 	// MaxCommandBytes limits one command's payload. Default 1 MiB.
 	MaxCommandBytes int
 	// MaxRecordBytes limits what one append carries, so also what one command may
-	// store. Default 4 MiB; at most half of the journal's limit.
+	// store. Default 2 MiB, or half of what the journal takes if that is less; it cannot be more than that half.
 	MaxRecordBytes int
 	// MaxPending bounds the unanswered commands of one shard, MaxPendingBytes their payloads on
 	// the node. Default 8,192 and 256 MiB. Beyond, callers get ErrBusy.
@@ -89,7 +90,7 @@ func (c Config) filled() (Config, error) {
 		{"MaxLive", &c.MaxLive, 100_000},
 		{"MaxLiveBytes", &c.MaxLiveBytes, 256 << 20},
 		{"MaxCommandBytes", &c.MaxCommandBytes, 1 << 20},
-		{"MaxRecordBytes", &c.MaxRecordBytes, 4 << 20},
+		{"MaxRecordBytes", &c.MaxRecordBytes, min(2<<20, recordLimit(c.Journal)/2)},
 		{"MaxPending", &c.MaxPending, 8192},
 		{"MaxPendingBytes", &c.MaxPendingBytes, 256 << 20},
 		{"MaxAppends", &c.MaxAppends, 0},
@@ -101,6 +102,9 @@ func (c Config) filled() (Config, error) {
 			*f.field = f.standard
 		}
 	}
+	if half := recordLimit(c.Journal) / 2; c.MaxRecordBytes > half {
+		return c, fmt.Errorf("entity: Config.MaxRecordBytes is %d; the journal takes records of %d bytes, and at most half of that (%d) is allowed", c.MaxRecordBytes, 2*half, half)
+	}
 	if c.IdleAfter < 0 || c.SlowAfter < 0 {
 		return c, fmt.Errorf("entity: Config.IdleAfter and Config.SlowAfter cannot be negative")
 	}
@@ -111,6 +115,14 @@ func (c Config) filled() (Config, error) {
 		c.SlowAfter = time.Second
 	}
 	return c, nil
+}
+
+// recordLimit is what the journal takes, if it has a limit.
+func recordLimit(j journal.Journal) int {
+	if l, ok := j.(journal.Limited); ok {
+		return l.MaxRecord()
+	}
+	return math.MaxInt
 }
 
 const (

@@ -346,3 +346,26 @@ func TestAHandlerThatNeverReturnsDoesNotKeepTheHostFromStopping(t *testing.T) {
 	}
 	close(release)
 }
+
+// limitedJournal takes records of up to 40 kB.
+type limitedJournal struct{ journal.Journal }
+
+func (limitedJournal) MaxRecord() int { return 40_000 }
+
+func TestRecordsStayWithinHalfOfTheJournalsLimit(t *testing.T) {
+	t.Parallel()
+	j := limitedJournal{journal.NewMemory()}
+	_, err := entity.Start(t.Context(), entity.Config{Journal: j, Types: []entity.Definition{tallies}, MaxRecordBytes: 20_001})
+	if err == nil || !strings.Contains(err.Error(), "MaxRecordBytes") {
+		t.Errorf("more than half of the limit: %v", err)
+	}
+	h := startHost(t, j, func(c *entity.Config) { c.Types = []entity.Definition{blobs} })
+	_, err = write.Ask(t.Context(), blobs.Ref(h, "a"), wrapperspb.Bytes(make([]byte, 19_000)))
+	if err != nil {
+		t.Errorf("a command that fits: %v", err)
+	}
+	_, err = write.Ask(t.Context(), blobs.Ref(h, "a"), wrapperspb.Bytes(make([]byte, 20_000)))
+	if !errors.Is(err, entity.ErrTooLarge) {
+		t.Errorf("a command that does not fit: %v", err)
+	}
+}

@@ -70,6 +70,13 @@ type Store interface {
 	Timers(ctx context.Context, shard uint32, fromHour, toHour int64, visit func(Timer) error) error
 }
 
+// Limited is met by journals that limit a record. Whoever appends stays
+// at or below half of it, so that headers and keys fit too.
+type Limited interface {
+	// MaxRecord returns the largest body, in bytes.
+	MaxRecord() int
+}
+
 // Head is what an owner needs to go on where the last one stopped.
 type Head struct {
 	Last Header

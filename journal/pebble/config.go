@@ -17,7 +17,7 @@ type Config struct {
 	FS vfs.FS
 	// Logger hears of repairs, failures and recoveries; silent by default.
 	Logger *slog.Logger
-	// MaxRecordBytes limits a record's body; larger ones are refused. 4 MiB by default.
+	// MaxRecordBytes limits a record's body; larger ones are refused. 8 MiB by default.
 	MaxRecordBytes int
 	// MinFree is the free space, in bytes, below which appends and derived
 	// writes are refused with ErrFull. It must leave room for what is still in
@@ -35,7 +35,7 @@ type Config struct {
 }
 
 const (
-	defaultMaxRecordBytes = 4 << 20
+	defaultMaxRecordBytes = 8 << 20
 	defaultMinFree        = 256 << 20
 	defaultCacheBytes     = 64 << 20
 	defaultMemTableBytes  = 64 << 20

@@ -1,0 +1,4 @@
+package pebble
+
+// MaxRecord implements journal.Limited.
+func (j *Journal) MaxRecord() int { return j.cfg.MaxRecordBytes }
