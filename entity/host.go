@@ -175,14 +175,23 @@ func (h *Host) admit(a *shardActor, size int) error {
 func (h *Host) result(a *shardActor, ans *shard.Answer) (*Response, error) {
 	switch ans.Kind {
 	case shard.Reply:
-		return &Response{Payload: ans.Reply, Receipt: Receipt{
-			Version: ans.Version, Repeated: ans.Repeated,
-			Token: journal.Token{History: h.history, Offsets: []journal.ShardOffset{{Shard: a.number, Offset: ans.Offset}}},
-		}}, nil
+		return h.reply(a.number, ans), nil
 	case shard.Reject:
 		return nil, &Rejection{Code: ans.Rejection.Code, Message: ans.Rejection.Message, Version: ans.Version}
 	}
 	return nil, &Error{Kind: kinds[ans.Kind], Reason: ans.Reason, RetryAfter: retryAfter(ans)}
+}
+
+// reply is one allocation: every command pays for it.
+func (h *Host) reply(number uint32, ans *shard.Answer) *Response {
+	r := &struct {
+		Response
+		offsets [1]journal.ShardOffset
+	}{offsets: [1]journal.ShardOffset{{Shard: number, Offset: ans.Offset}}}
+	r.Response = Response{Payload: ans.Reply, Receipt: Receipt{
+		Version: ans.Version, Repeated: ans.Repeated, Token: journal.Token{History: h.history, Offsets: r.offsets[:]},
+	}}
+	return &r.Response
 }
 
 var kinds = map[shard.AnswerKind]error{

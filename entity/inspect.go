@@ -87,8 +87,8 @@ func (h *Host) Inspect(ctx context.Context, typ, id string, at *uint64) (*Entity
 var errEnough = errors.New("enough")
 
 func (h *Host) viewEntries(ctx context.Context, v *viewer, r *rebuilt, of journal.Entity, known shard.EntityView) error {
-	m := &merger{r: r, before: v.before}
-	r.each = v.entry
+	m := &merger{r: r}
+	r.before, r.each = v.before, v.entry
 	err := h.cfg.Journal.Pages(ctx, of, 0, func(p journal.Page) error { return eachPaged(p.Body, m.add) })
 	for i := 0; err == nil && i < len(known.Unflushed); i++ {
 		err = m.add(known.Unflushed[i])
@@ -112,14 +112,18 @@ type viewer struct {
 }
 
 // before stops at the first entry that leads beyond the wanted version.
-func (v *viewer) before(e *logv1.Entry) error {
-	if v.at != nil && e.GetVersion() > *v.at {
+func (v *viewer) before(version uint64, _ []byte) error {
+	if v.at != nil && version > *v.at {
 		return errEnough
 	}
 	return nil
 }
 
-func (v *viewer) entry(e *logv1.Entry) error {
+func (v *viewer) entry(_ uint64, b []byte) error {
+	e, err := shard.DecodeEntry(b)
+	if err != nil {
+		return brokenError{err}
+	}
 	v.info.Version, v.info.Entry = e.GetVersion(), e.GetEntry()
 	first := e.GetVersion() - uint64(len(e.GetEvents())) + 1
 	for i, ev := range e.GetEvents() {

@@ -9,14 +9,13 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/skerryhq/skerry/entity/internal/shard"
-	logv1 "github.com/skerryhq/skerry/proto/skerry/log/v1"
 )
 
 // instance is one live entity with the type of its state hidden. It is used by one
 // goroutine at a time.
 type instance interface {
 	// apply takes in a stored event.
-	apply(*logv1.Event) error
+	apply(typ, payload []byte) error
 	// restore takes a snapshot's state; encode makes one; show renders it as JSON.
 	restore(state []byte) error
 	encode() ([]byte, error)
@@ -36,18 +35,18 @@ type typed[S any] struct {
 	state S
 }
 
-func (x *typed[S]) apply(e *logv1.Event) (err error) {
-	a, ok := x.t.appliers[e.GetType()]
+func (x *typed[S]) apply(typ, payload []byte) (err error) {
+	a, ok := x.t.appliers[string(typ)]
 	if !ok {
-		return fmt.Errorf("type %q has no rule that applies the stored event %s: add entity.Apply for it", x.t.name, e.GetType())
+		return fmt.Errorf("type %q has no rule that applies the stored event %s: add entity.Apply for it", x.t.name, typ)
 	}
-	msg, err := a.decode(e.GetPayload())
+	msg, err := a.decode(payload)
 	if err != nil {
-		return fmt.Errorf("decode the stored event %s: %w", e.GetType(), err)
+		return fmt.Errorf("decode the stored event %s: %w", typ, err)
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("applying the stored event %s panicked: %v\n%s", e.GetType(), r, debug.Stack())
+			err = fmt.Errorf("applying the stored event %s panicked: %v\n%s", typ, r, debug.Stack())
 		}
 	}()
 	x.state = a.apply(x.state, msg)

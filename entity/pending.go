@@ -1,6 +1,7 @@
 package entity
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"unicode"
@@ -80,12 +81,14 @@ func (h *Host) check(req *Request) (Definition, *CommandInfo, error) {
 	if err := checkKey(req.Key); err != nil {
 		return nil, nil, err
 	}
-	for what, note := range map[string]string{"principal": req.Principal, "cause": req.Cause, "trace": req.Trace} {
-		if len(note) > maxNote || !utf8.ValidString(note) {
-			return nil, nil, refuse(malformed, "the %s is not valid UTF-8 of at most %d bytes", what, maxNote)
-		}
+	return def, info, errors.Join(checkNote("principal", req.Principal), checkNote("cause", req.Cause), checkNote("trace", req.Trace))
+}
+
+func checkNote(what, note string) error {
+	if len(note) > maxNote || !utf8.ValidString(note) {
+		return refuse(malformed, "the %s is not valid UTF-8 of at most %d bytes", what, maxNote)
 	}
-	return def, info, nil
+	return nil
 }
 
 func checkKey(k CommandKey) error {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/skerryhq/skerry/entity/internal/shard"
 	"github.com/skerryhq/skerry/journal"
-	logv1 "github.com/skerryhq/skerry/proto/skerry/log/v1"
 )
 
 // rebuilt is an entity as it follows from the journal.
@@ -20,8 +19,8 @@ type rebuilt struct {
 	// bytes is about what the state takes; since is what was stored since the
 	// snapshot, whose size is snapshot.
 	bytes, since, snapshot int
-	// each, if not nil, sees every entry.
-	each func(*logv1.Entry) error
+	// before and each, if not nil, see every encoded entry before and after it is folded.
+	before, each func(version uint64, entry []byte) error
 }
 
 // brokenError tells that what is stored cannot be understood: trying again is of no use.
@@ -117,17 +116,15 @@ const readBytes = 4 << 20
 type merger struct {
 	r     *rebuilt
 	ahead map[uint64][]byte // entries behind a hole
-	// before, if not nil, sees each entry before it is folded and may end the reading.
-	before func(*logv1.Entry) error
+	entry shard.Entry       // of add, used again
 }
 
 func (m *merger) add(b []byte) error {
-	pb, err := shard.DecodeEntry(b)
-	if err != nil {
+	if err := m.entry.Decode(b); err != nil {
 		return brokenError{err}
 	}
 	next := m.r.image.Entry + 1
-	switch n := pb.GetEntry(); {
+	switch n := m.entry.Number; {
 	case n < next:
 		return nil
 	case n > next:
@@ -137,12 +134,7 @@ func (m *merger) add(b []byte) error {
 		m.ahead[n] = slices.Clone(b)
 		return nil
 	}
-	if m.before != nil {
-		if err := m.before(pb); err != nil {
-			return err
-		}
-	}
-	if err := m.r.take(pb, len(b)); err != nil {
+	if err := m.r.take(&m.entry, b); err != nil {
 		return err
 	}
 	if waiting, ok := m.ahead[next+1]; ok {
@@ -153,30 +145,34 @@ func (m *merger) add(b []byte) error {
 }
 
 func (m *merger) addIf(of journal.Entity, b []byte) error {
-	pb, err := shard.DecodeEntry(b)
-	if err != nil {
+	if err := m.entry.Decode(b); err != nil {
 		return brokenError{err}
 	}
-	if pb.GetType() != of.Type || pb.GetId() != of.ID {
+	if string(m.entry.Type) != of.Type || string(m.entry.ID) != of.ID {
 		return nil
 	}
 	return m.add(b)
 }
 
 // take folds the next entry.
-func (r *rebuilt) take(pb *logv1.Entry, size int) error {
-	if err := r.image.Fold(pb); err != nil {
-		return brokenError{err}
-	}
-	for _, ev := range pb.GetEvents() {
-		if err := r.instance.apply(ev); err != nil {
-			return brokenError{fmt.Errorf("entry %d: %w", pb.GetEntry(), err)}
+func (r *rebuilt) take(e *shard.Entry, b []byte) error {
+	if r.before != nil {
+		if err := r.before(e.Version, b); err != nil {
+			return err
 		}
 	}
-	r.since += size
-	r.bytes += size / 2
+	if err := r.image.Take(e); err != nil {
+		return brokenError{err}
+	}
+	for _, ev := range e.Events {
+		if err := r.instance.apply(ev.Type, ev.Payload); err != nil {
+			return brokenError{fmt.Errorf("entry %d: %w", e.Number, err)}
+		}
+	}
+	r.since += len(b)
+	r.bytes += len(b) / 2
 	if r.each != nil {
-		return r.each(pb)
+		return r.each(e.Version, b)
 	}
 	return nil
 }

@@ -142,11 +142,11 @@ func (m *Machine) Recovered(now int64, r *Recovered) {
 		return
 	}
 	e.Host, e.state = r.Host, live
-	if e.kept {
-		e.kept = false
-	} else {
+	// Another owner's pages may lead beyond what was kept: then the state is theirs, and so is the image.
+	if !e.kept || e.Entry != r.Image.Entry {
 		e.Image = r.Image
 	}
+	e.kept = false
 	e.broken, e.backoff, e.retryAt = "", 0, 0
 	e.bytes, e.since, e.snapSize, e.snapAt = r.Bytes, r.Since, r.SnapshotBytes, m.now
 	m.rememberRecords(e)
@@ -366,31 +366,8 @@ func (l *lru) wake(idle time.Duration) int64 {
 	return l.oldest.used + int64(idle)
 }
 
-// Fold takes one entry into an image. Entries come in order.
-func (i *Image) Fold(pb *logv1.Entry) error {
-	if pb.GetEntry() != i.Entry+1 {
-		return fmt.Errorf("%w: entry %d follows entry %d", journal.ErrCorrupt, pb.GetEntry(), i.Entry)
-	}
-	if want := i.Version + uint64(len(pb.GetEvents())); pb.GetVersion() != want {
-		return fmt.Errorf("%w: entry %d has version %d, its events lead to %d", journal.ErrCorrupt, pb.GetEntry(), pb.GetVersion(), want)
-	}
-	i.Entry, i.Version = pb.GetEntry(), pb.GetVersion()
-	key := keyFrom(pb.GetKey())
-	if key.Kind == TimerKey {
-		i.disarm(key.Name, key.Armed)
-	}
-	for _, name := range pb.GetCancels() {
-		i.disarm(name, 0)
-	}
-	for _, a := range pb.GetArms() {
-		i.arm(Arm{Name: a.GetName(), Due: a.GetDueNs(), Command: a.GetCommand(), Payload: a.GetPayload()}, i.Entry)
-	}
-	i.window.remember(&key, pb.GetPrincipal(), answer{
-		hash: pb.GetCommandHash(), entry: i.Entry, version: i.Version, time: pb.GetTimeNs(),
-		reply: pb.GetReply(), rejection: rejectionFrom(pb.GetRejection()),
-	})
-	return nil
-}
+// Fold is Take for an entry that the generated code has read.
+func (i *Image) Fold(pb *logv1.Entry) error { return i.Take(lean(pb)) }
 
 // arm makes a timer pending and returns the one that it replaces.
 func (i *Image) arm(a Arm, armed uint64) *Pending {
