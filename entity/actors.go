@@ -117,9 +117,11 @@ func (s *actors) spawnShard(h *Host, number uint32, resetTime bool) *shardActor 
 func (h *Host) machineConfig(number uint32, resetTime bool) shard.Config {
 	const unflushed = 256 << 20 // bytes per node that pages may be behind
 	stall := max(unflushed/h.cfg.Shards, 1<<20)
+	// Each shard flushes at a time of its own, or all would do it at once, every time.
+	spread := time.Duration(number*7919%64) * time.Second / 32
 	return shard.Config{
 		Shard: number, Node: h.cfg.Node, NewBatch: journal.NewBatch, MaxRecordBytes: h.cfg.MaxRecordBytes,
-		FlushBytes: stall / 4, StallBytes: stall, FlushAfter: 2 * time.Second,
+		FlushBytes: stall / 4, StallBytes: stall, FlushAfter: time.Second + spread,
 		IdleAfter: h.cfg.IdleAfter, ResetTime: resetTime,
 	}
 }

@@ -110,7 +110,7 @@ func (r *Rejection) Error() string { return "rejected (" + r.Code + "): " + r.Me
 
 // Is reports whether target is a rejection that names the same code and no message.
 func (r *Rejection) Is(target error) bool {
-	t, ok := target.(*Rejection) //nolint:errorlint // Is compares with the target itself
+	t, ok := target.(*Rejection)
 	return ok && t.Code == r.Code && t.Message == ""
 }
 

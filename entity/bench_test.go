@@ -2,7 +2,6 @@ package entity_test
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -56,7 +55,7 @@ func openJournal(b *testing.B, name string) journal.Journal {
 	if name == "memory" {
 		return journal.NewMemory()
 	}
-	j, err := pebble.Open(pebble.Config{Dir: b.TempDir(), Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	j, err := pebble.Open(pebble.Config{Dir: b.TempDir(), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}

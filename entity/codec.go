@@ -18,22 +18,24 @@ import (
 // snapshot with another one is ignored and the entity rebuilt from its events.
 type codec[S any] struct {
 	fingerprint string
-	encode      func(S) ([]byte, error)
-	decode      func([]byte) (S, error)
+	// initial makes the state of a new entity; no two share memory.
+	initial func() S
+	encode  func(S) ([]byte, error)
+	decode  func([]byte) (S, error)
 	// show renders a state for people.
 	show func(S) ([]byte, error)
 }
 
-// codecFor picks protobuf for messages and JSON for anything else, and returns the initial state.
-func codecFor[S any](name string) (codec[S], S) {
+// codecFor picks protobuf for messages and JSON for anything else.
+func codecFor[S any](name string) codec[S] {
 	var zero S
 	if m, ok := any(zero).(proto.Message); ok {
-		return protoCodec[S](m), m.ProtoReflect().New().Interface().(S)
+		return protoCodec[S](m)
 	}
 	if err := checkJSON(reflect.TypeFor[S](), map[reflect.Type]bool{}, "state"); err != nil {
 		panic(fmt.Sprintf("entity: Define(%q): %v", name, err))
 	}
-	return jsonCodec[S](), zero
+	return jsonCodec[S]()
 }
 
 func jsonCodec[S any]() codec[S] {
@@ -41,6 +43,7 @@ func jsonCodec[S any]() codec[S] {
 	shapeOf(h, reflect.TypeFor[S](), map[reflect.Type]bool{})
 	return codec[S]{
 		fingerprint: "json:" + hex.EncodeToString(h.Sum(nil)[:12]),
+		initial:     func() (zero S) { return zero },
 		encode:      func(s S) ([]byte, error) { return json.Marshal(s) },
 		decode: func(b []byte) (s S, err error) {
 			err = json.Unmarshal(b, &s)
@@ -55,6 +58,7 @@ func protoCodec[S any](m proto.Message) codec[S] {
 	hashMessage(h, m.ProtoReflect().Descriptor(), map[protoreflect.FullName]bool{})
 	return codec[S]{
 		fingerprint: "proto:" + hex.EncodeToString(h.Sum(nil)[:12]),
+		initial:     func() S { return m.ProtoReflect().New().Interface().(S) },
 		encode:      func(s S) ([]byte, error) { return encoding.Marshal(any(s).(proto.Message)) },
 		decode: func(b []byte) (S, error) {
 			s := m.ProtoReflect().New().Interface()

@@ -82,6 +82,11 @@ func (c Config) filled() (Config, error) {
 	if c.Clock == nil {
 		c.Clock = monotonic()
 	}
+	return c.limited()
+}
+
+// limited fills in the limits and checks them.
+func (c Config) limited() (Config, error) {
 	for _, f := range []struct {
 		name     string
 		field    *int

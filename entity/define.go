@@ -15,7 +15,6 @@ import (
 // and how events change it. It is made once by [Define] and never changes.
 type Type[S any] struct {
 	name     string
-	initial  S
 	codec    codec[S]
 	methods  map[string]*method[S] // by full and by short name
 	infos    []CommandInfo
@@ -63,7 +62,7 @@ func Define[S any](name string, rules ...Rule[S]) *Type[S] {
 		panic("entity: Define: " + err.Error())
 	}
 	t := &Type[S]{name: name, methods: map[string]*method[S]{}, appliers: map[string]*applier[S]{}}
-	t.codec, t.initial = codecFor[S](name)
+	t.codec = codecFor[S](name)
 	for _, r := range rules {
 		r.addTo(t)
 	}
@@ -78,7 +77,7 @@ func (t *Type[S]) Name() string { return t.name }
 func (t *Type[S]) Commands() []CommandInfo { return slices.Clone(t.infos) }
 
 // Initial returns the state of an entity without events.
-func (t *Type[S]) Initial() S { return t.initial }
+func (t *Type[S]) Initial() S { return t.codec.initial() }
 
 // Messages returns an empty message of each kind that the type uses: commands, replies and events.
 func (t *Type[S]) Messages() []proto.Message {

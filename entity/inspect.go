@@ -76,6 +76,10 @@ func (h *Host) Inspect(ctx context.Context, typ, id string, at *uint64) (*Entity
 	if err := h.viewEntries(ctx, &v, r, of, known); err != nil {
 		return nil, err
 	}
+	if at != nil && v.beyond > *at {
+		return nil, refuse(malformed, "version %d of %s %q lies inside a command that stored versions %d to %d together: ask for %d or %d",
+			*at, typ, id, info.Version+1, v.beyond, info.Version, v.beyond)
+	}
 	if at != nil && *at > info.Version {
 		return nil, refuse(malformed, "%s %q has version %d; there is no version %d yet", typ, id, info.Version, *at)
 	}
@@ -109,11 +113,17 @@ type viewer struct {
 	def  Definition
 	info *EntityInfo
 	at   *uint64
+	// beyond is the version that the entry behind the wanted version leads to, if
+	// that entry began before it.
+	beyond uint64
 }
 
 // before stops at the first entry that leads beyond the wanted version.
 func (v *viewer) before(version uint64, _ []byte) error {
 	if v.at != nil && version > *v.at {
+		if *v.at > v.info.Version {
+			v.beyond = version
+		}
 		return errEnough
 	}
 	return nil

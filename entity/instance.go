@@ -25,7 +25,7 @@ type instance interface {
 }
 
 func (t *Type[S]) newInstance(id string) instance {
-	return &typed[S]{t: t, id: id, state: t.initial}
+	return &typed[S]{t: t, id: id, state: t.Initial()}
 }
 
 // typed is the instance of a Type[S].
@@ -92,7 +92,7 @@ func (x *typed[S]) handle(out *shard.Handled, maxEntry int) {
 		return
 	}
 	effect, reply, err := m.call(x.state, h.Command.Payload, Moment{
-		EntityID: x.id, Time: time.Unix(0, h.Time), Version: h.Version, Principal: h.Command.Principal,
+		EntityID: x.id, Time: time.Unix(0, h.Time).UTC(), Version: h.Version, Principal: h.Command.Principal,
 	})
 	var no *Rejection
 	switch {

@@ -369,3 +369,19 @@ func TestRecordsStayWithinHalfOfTheJournalsLimit(t *testing.T) {
 		t.Errorf("a command that does not fit: %v", err)
 	}
 }
+
+func TestInspectSaysWhenAVersionLiesInsideACommand(t *testing.T) {
+	t.Parallel()
+	pair := entity.On(func(_ bomb, c entity.Command[*wrapperspb.Int64Value]) (entity.Effect, *emptypb.Empty, error) {
+		return entity.Persist(c.Msg, c.Msg), &emptypb.Empty{}, nil
+	})
+	pairs := entity.Define[bomb]("pair", pair, entity.Apply(func(bomb, *wrapperspb.Int64Value) bomb { return bomb{true} }))
+	h := startHost(t, journal.NewMemory(), func(c *entity.Config) { c.Types = []entity.Definition{pairs} })
+	if _, err := pair.Ask(t.Context(), pairs.Ref(h, "a"), wrapperspb.Int64(1)); err != nil {
+		t.Fatal(err)
+	}
+	at := uint64(1)
+	if _, err := h.Inspect(t.Context(), "pair", "a", &at); err == nil || !strings.Contains(err.Error(), "versions 1 to 2") {
+		t.Errorf("version 1 of 2 stored together: %v", err)
+	}
+}

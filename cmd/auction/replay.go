@@ -62,10 +62,17 @@ func runReplay(ctx context.Context, p program) error {
 	if r.to != "" {
 		return send(r.to)
 	}
-	if there := "http://" + withHost(s.HTTP); !own && client.New(there, h).Once(ctx, "replay") == nil {
+	if there := "http://" + withHost(s.HTTP); !own && answers(ctx, client.New(there, h)) {
 		return send(there)
 	}
 	return p.sendToOwn(ctx, s, own, send)
+}
+
+// answers tells whether an auction is there. What is silent for long is none.
+func answers(ctx context.Context, c *client.Client) bool {
+	ctx, done := context.WithTimeout(ctx, 2*time.Second)
+	defer done()
+	return c.Once(ctx, "replay") == nil
 }
 
 // maxProblems limits the bad lines that are printed; all are counted.

@@ -55,6 +55,7 @@ func setupFlags(flags *flag.FlagSet, s *bench.Setup, t terminal) {
 	flags.StringVar(&s.Journal, "journal", bench.Pebble, "the journal under the host: pebble or memory")
 	flags.StringVar(&s.Dir, "dir", "", "keep the journal in a folder below this one, removed after the run (default: the system's folder for temporary files)")
 	flags.IntVar(&s.Shards, "shards", 0, "shards of the host (default: the host's)")
+	flags.IntVar(&s.Appends, "appends", 0, "appends under way at most (default: found by the host)")
 	flags.IntVar(&s.Payload, "payload", 100, "bytes in each command and its event")
 }
 

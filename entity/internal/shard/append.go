@@ -128,7 +128,7 @@ func (m *Machine) Appended(now int64, slot journal.Slot, err error) {
 		m.stored(f)
 	case err == nil:
 		m.lost(slot.Holder)
-	case errors.Is(err, journal.ErrRefused) && !f.unsure:
+	case errors.Is(err, journal.ErrRefused) && (!f.unsure || m.bug == bugRefuseUnsure):
 		m.refuse(f, err)
 	default:
 		f.unsure = true

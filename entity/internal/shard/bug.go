@@ -22,4 +22,12 @@ const (
 	bugLateTimer
 	// bugFlushAhead counts entries as flushed that are not written yet.
 	bugFlushAhead
+	// bugRefuseUnsure takes a refusal for sure although an earlier sending may still be stored.
+	bugRefuseUnsure
+	// bugDropPin forgets, at a take-over, entries that the pages do not hold yet.
+	bugDropPin
+	// bugMarkAhead closes a client's numbers that are still open.
+	bugMarkAhead
+	// bugTimersEarly tells that no timer is pending before an hour, before that is committed.
+	bugTimersEarly
 )

@@ -6,13 +6,25 @@ import "testing"
 // find them proves nothing.
 func TestPlantedBugsAreFound(t *testing.T) {
 	const most = 10_000
-	for name, planted := range map[string]bug{
-		"skip the fence": bugSkipFence, "answer early": bugAnswerEarly, "forget a key": bugForgetKey,
-		"confirm by an append under way": bugConfirmUnderWay, "confirm by the repeat of an unknown append": bugConfirmLate,
-		"snapshot a speculative state": bugSnapshotSpeculative, "let a command overtake a timer": bugLateTimer, "flush ahead": bugFlushAhead,
+	for _, p := range []struct {
+		name string
+		bug  bug
+	}{
+		{"skip the fence", bugSkipFence},
+		{"answer early", bugAnswerEarly},
+		{"forget a key", bugForgetKey},
+		{"confirm by an append under way", bugConfirmUnderWay},
+		{"confirm by the repeat of an unknown append", bugConfirmLate},
+		{"snapshot a speculative state", bugSnapshotSpeculative},
+		{"let a command overtake a timer", bugLateTimer},
+		{"flush ahead", bugFlushAhead},
+		{"take a refusal for sure after an unknown outcome", bugRefuseUnsure},
+		{"drop the pins of a take-over", bugDropPin},
+		{"close numbers that are open", bugMarkAhead},
+		{"raise the timers' hour early", bugTimersEarly},
 	} {
-		t.Run(name, func(t *testing.T) {
-			bad := simulate(t, 1, most, planted, counts{})
+		t.Run(p.name, func(t *testing.T) {
+			bad := simulate(t, 1, most, p.bug, counts{})
 			if bad == nil {
 				t.Fatalf("not found in %d schedules", most)
 			}

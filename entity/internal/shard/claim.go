@@ -174,6 +174,9 @@ func (m *Machine) takeIn(r journal.Record) error {
 		for _, arm := range x.arms {
 			m.timers.lower(arm.Hour())
 		}
+		if m.bug == bugDropPin {
+			return nil
+		}
 		m.pin(e, stored{record: r.Number, entry: pb.GetEntry(), body: b, index: x})
 		return nil
 	})

@@ -214,6 +214,9 @@ func (m *Machine) keep(e *Entity, c *Command, h *Handled) {
 	record := m.gather(e, h.Entry, h.Events, h.Handle.Time)
 	m.pin(e, stored{record: record, entry: e.Entry, body: h.Entry, index: m.applyTimers(e, &c.Key, h)})
 	e.record = record
+	if m.bug == bugMarkAhead {
+		c.Key.Oldest = c.Key.Number
+	}
 	if m.bug != bugForgetKey {
 		e.window.remember(&c.Key, c.Principal, answer{
 			hash: c.Hash, entry: e.Entry, version: e.Version, time: h.Handle.Time,

@@ -114,6 +114,9 @@ func (m *Machine) startDerive() {
 	}
 	d.job = job
 	m.timers.plan(m.speculative())
+	if m.bug == bugTimersEarly {
+		m.timers.committed(m.speculative())
+	}
 	m.out.Derive = job
 	if m.bug == bugFlushAhead {
 		d.flushed = job.UpTo

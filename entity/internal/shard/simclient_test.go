@@ -324,6 +324,11 @@ func (t *truth) judge(k *call, a *Answer) {
 		if n, ok := e.keys[idOf(x.key)]; ok && e.entries[n].call == k {
 			s.fail("%s is told %s (%s), it is entry %d", k, a.Kind, a.Reason, n+1)
 		}
+	case a.Kind == Unknown && strings.Contains(a.Reason, "too old"):
+		s.counts["key expired"]++
+		if !x.done || x.unknown {
+			s.fail("%s is told that its key is too old; it is still open", k)
+		}
 	}
 }
 

@@ -362,13 +362,12 @@ func (r *simRebuilt) snapshot(s *sim) {
 
 func (r *simRebuilt) page(s *sim, p journal.Page) {
 	for b := p.Body; len(b) > 0; {
-		_, _, n := protowire.ConsumeTag(b)
-		entry, m := protowire.ConsumeBytes(b[n:])
-		if n < 0 || m < 0 {
+		entry, n := pageEntry(b)
+		if n == 0 {
 			s.fail("a page that is not one")
 		}
 		r.add(s, entry)
-		b = b[n+m:]
+		b = b[n:]
 	}
 }
 
@@ -414,4 +413,17 @@ func (r *simRebuilt) fromLog(s *sim) {
 			s.fail("the log: %v", err)
 		}
 	}
+}
+
+// pageEntry reads the first entry of what is left of a page, and how long it is there. 0: it is none.
+func pageEntry(b []byte) (entry []byte, n int) {
+	_, _, k := protowire.ConsumeTag(b)
+	if k < 0 {
+		return nil, 0
+	}
+	entry, m := protowire.ConsumeBytes(b[k:])
+	if m < 0 {
+		return nil, 0
+	}
+	return entry, k + m
 }

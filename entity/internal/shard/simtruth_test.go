@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"github.com/skerryhq/skerry/journal"
 )
 
@@ -280,10 +278,9 @@ func (t *truth) covered(p journal.Page) {
 	e := &t.entities[indexOfEntity(p.Of)]
 	n := p.First
 	for b := p.Body; len(b) > 0; n++ {
-		_, _, k := protowire.ConsumeTag(b)
-		entry, m := protowire.ConsumeBytes(b[k:])
+		entry, k := pageEntry(b)
 		switch {
-		case k < 0 || m < 0:
+		case k == 0:
 			t.s.fail("a page of %s cannot be read", p.Of.ID)
 		case n > uint64(len(e.entries)):
 			t.s.fail("a page of %s holds entry %d, which is not committed", p.Of.ID, n)
@@ -291,7 +288,7 @@ func (t *truth) covered(p journal.Page) {
 			t.s.fail("a page of %s holds another entry %d than the log", p.Of.ID, n)
 		}
 		e.entries[n-1].covered = true
-		b = b[k+m:]
+		b = b[k:]
 	}
 	if n != p.Last+1 {
 		t.s.fail("a page of %s says that it holds entries %d to %d, it holds them to %d", p.Of.ID, p.First, p.Last, n-1)

@@ -28,6 +28,8 @@ type Setup struct {
 	Dir string
 	// Shards of the host; 0 is the host's default.
 	Shards int
+	// Appends bounds the host's appends under way; 0 lets the host find the bound.
+	Appends int
 	// Payload is the bytes in one command and so in one event.
 	Payload int
 	// OneBatchPerShard makes Pebble sync each shard's records in a batch of its own.
@@ -51,6 +53,8 @@ func (s Setup) check() error {
 		return fmt.Errorf("a payload of %d bytes: use 0 to %d", s.Payload, maxPayload)
 	case s.Shards < 0:
 		return fmt.Errorf("%d shards: use a positive number", s.Shards)
+	case s.Appends < 0:
+		return fmt.Errorf("%d appends: use a positive number", s.Appends)
 	}
 	return nil
 }
@@ -94,7 +98,7 @@ func (s Setup) start(ctx context.Context, dir string, typ entity.Definition, cha
 	if err != nil {
 		return nil, err
 	}
-	cfg := entity.Config{Journal: j, Types: []entity.Definition{typ}, Shards: s.Shards, Logger: s.Logger, SlowAfter: slowAfter}
+	cfg := entity.Config{Journal: j, Types: []entity.Definition{typ}, Shards: s.Shards, MaxAppends: s.Appends, Logger: s.Logger, SlowAfter: slowAfter}
 	if change != nil {
 		change(&cfg)
 	}
