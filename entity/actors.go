@@ -78,6 +78,9 @@ type shardActor struct {
 	root   *actor.RootContext
 	self   actor.Context
 
+	props    *actor.Props // of the entities
+	spawning *entityActor
+
 	pending atomic.Int64 // unanswered commands, counted by the host
 	wake    *time.Timer
 	wakeAt  int64
@@ -106,6 +109,8 @@ func (s *actors) spawnShard(h *Host, number uint32, resetTime bool) *shardActor 
 		m:       shard.New(h.machineConfig(number, resetTime)),
 		serving: make(chan struct{}), drained: make(chan struct{}), stopped: make(chan struct{}),
 	}
+	a.props = actor.PropsFromProducer(func() actor.Actor { return a.spawning },
+		actor.WithDispatcher(s.dispatch), actor.WithMailbox(actor.UnboundedLockfree()))
 	a.pid = s.system.Root.Spawn(actor.PropsFromFunc(a.receive, actor.WithDispatcher(s.dispatch)))
 	a.wake = time.AfterFunc(time.Hour, func() { a.tell(tick{}) })
 	a.wake.Stop()
@@ -139,7 +144,10 @@ func (a *shardActor) receive(c actor.Context) {
 		a.wake.Stop()
 		close(a.stopped)
 		return
-	case *actor.Started, *actor.Stopping, *actor.Restarting, *actor.Terminated:
+	case *actor.Terminated:
+		msg.Who.Reset() // the library's set of children keeps the PID, and the PID its actor
+		return
+	case *actor.Started, *actor.Stopping, *actor.Restarting:
 		return
 	default:
 		a.guarded(msg)
@@ -189,12 +197,16 @@ type entityActor struct {
 	print    string
 }
 
+// spawnEntity starts an actor. All entities of a shard share one Props, whose producer
+// takes the actor that is being spawned: Spawn calls it before it returns.
 func (a *shardActor) spawnEntity(i instance, fingerprint string) *actor.PID {
-	e := &entityActor{shard: a, instance: i, print: fingerprint}
-	return a.self.Spawn(actor.PropsFromFunc(e.receive, actor.WithDispatcher(a.host.actors.dispatch)))
+	a.spawning = &entityActor{shard: a, instance: i, print: fingerprint}
+	defer func() { a.spawning = nil }()
+	return a.self.Spawn(a.props)
 }
 
-func (e *entityActor) receive(c actor.Context) {
+// Receive implements actor.Actor.
+func (e *entityActor) Receive(c actor.Context) {
 	switch msg := c.Message().(type) {
 	case *shard.Handled:
 		e.instance.handle(msg, e.shard.maxEntry())

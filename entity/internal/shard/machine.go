@@ -77,6 +77,7 @@ type Machine struct {
 
 	// Commands and entities.
 	entities  map[journal.Entity]*Entity
+	peak      int        // most entities that the map held since it was made
 	waiting   []*Command // while starting
 	stalled   []*Entity
 	commands  list // all unanswered ones

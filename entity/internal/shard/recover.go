@@ -2,6 +2,7 @@ package shard
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -273,8 +274,22 @@ func (m *Machine) retire(e *Entity) {
 	if m.entities[e.Of] == e && e.state == absent && !e.busy && !e.firing && e.queue.len() == 0 && len(e.unflushed) == 0 {
 		if e.broken == "" || e.retryAt <= m.now {
 			delete(m.entities, e.Of)
+			m.shrink()
 		}
 	}
+}
+
+// shrink gives back the memory of a map that once was much larger: deleting does not.
+func (m *Machine) shrink() {
+	const worthwhile = 1024
+	m.peak = max(m.peak, len(m.entities)+1)
+	if m.peak < worthwhile || len(m.entities) > m.peak/4 {
+		return
+	}
+	m.peak = len(m.entities)
+	smaller := make(map[journal.Entity]*Entity, 2*m.peak)
+	maps.Copy(smaller, m.entities)
+	m.entities = smaller
 }
 
 // Evict lets up to n entities leave memory, those longest without a command first.
