@@ -224,14 +224,15 @@ const evictions = 4
 
 // tellPhase lets the host know what it waits for.
 func (a *shardActor) tellPhase() {
-	i := a.m.Info()
-	if i.Phase != shard.Starting && a.phase == shard.Starting {
-		if i.Phase != shard.Serving {
-			a.failure = i.Reason
+	if phase := a.m.Phase(); phase != a.phase {
+		if a.phase == shard.Starting {
+			if phase != shard.Serving {
+				a.failure = a.m.Info().Reason
+			}
+			close(a.serving)
 		}
-		close(a.serving)
+		a.phase = phase
 	}
-	a.phase = i.Phase
 	if a.draining && !a.isDrained && a.m.Drained() {
 		a.isDrained = true
 		close(a.drained)

@@ -241,6 +241,9 @@ func (m *Machine) Info() Info {
 	return i
 }
 
+// Phase returns where the machine is in its life.
+func (m *Machine) Phase() Phase { return m.phase }
+
 // Live returns how many entities are in memory, and about how many bytes.
 func (m *Machine) Live() (entities, bytes int) { return m.live, m.liveBytes }
 
