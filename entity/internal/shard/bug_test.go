@@ -3,7 +3,7 @@ package shard
 import "testing"
 
 // TestPlantedBugsAreFound plants one defect after another: a simulation that does not
-// find them proves nothing.
+// find them proves nothing. Not parallel: each search uses all workers.
 func TestPlantedBugsAreFound(t *testing.T) {
 	const most = 10_000
 	for _, p := range []struct {

@@ -248,15 +248,16 @@ func (m *Machine) Abort(now int64, why string) {
 }
 
 // answerAll ends every command: those that did not run and cannot any more with
-// kind, those whose append is in flight as unknown. At a fence the append in
-// flight has lost its slot, so it did not run either.
+// kind, those whose append is in flight as unknown, and repeats as well: what they repeat may
+// be stored. At a fence the append in flight has lost its slot, so it did not run either.
 func (m *Machine) answerAll(kind AnswerKind, why string) {
 	flying := uint64(0)
 	if m.inflight != nil && kind != Moved {
 		flying = m.inflight.rec.Number
 	}
 	m.waiters.each(func(w *waiter) {
-		if w.command.stage == storing && w.record <= flying && w.record > m.last.Number {
+		inFlight := w.record <= flying && w.record > m.last.Number
+		if w.command.stage == storing && (inFlight || w.answer.Repeated && kind != Moved) {
 			m.end(w.command, Unknown, why)
 		}
 	})

@@ -300,8 +300,12 @@ func (m *Machine) expired(c *Command) {
 	}
 }
 
-// refuseOvertaking fails a command that would overtake a due timer which cannot run.
+// refuseOvertaking fails a command that would overtake a due timer which cannot run. A repeat
+// does not run: it gets its answer.
 func (m *Machine) refuseOvertaking(e *Entity, c *Command, due *Pending) {
+	if !c.Query && m.answerKnown(e, c) {
+		return
+	}
 	m.decide(e, c, Answer{Kind: Failed, Reason: fmt.Sprintf(
 		"the timer %q is due and fails (%d times so far: %s); commands may not overtake it", due.Name, due.attempts, due.lastError)})
 }

@@ -53,7 +53,7 @@ func drawMix(r *rand.Rand) mix {
 		takeover: fault(0.7, 0.4), crash: fault(0.4, 0.2), abort: fault(0.2, 0.1), drain: fault(0.2, 0.1), resetTime: fault(0.05, 1),
 		queries: fault(0.8, 0.5), local: fault(0.5, 1), timers: fault(0.5, 0.4), defects: fault(0.3, 0.2), expects: fault(0.3, 0.4),
 		callerKeys: fault(0.6, 1), reuse: fault(0.6, 0.5), repeat: 0.5 + r.Float64()/2, lateCall: fault(0.4, 0.3), wrongOwner: fault(0.7, 0.6),
-		skew: pick(0, 0, 50*time.Millisecond, 2*time.Second), jump: pick(0, 0, 0, 100*time.Millisecond, 5*time.Second),
+		skew: pick(0, 0, 50*time.Millisecond, 2*time.Second, 10*time.Minute), jump: pick(0, 0, 0, 100*time.Millisecond, 5*time.Second, 30*time.Minute),
 		maxRecord: 1000, flushBytes: 1 << 20, stallBytes: 4 << 20,
 		flushAfter: pick(time.Millisecond, 50*time.Millisecond, 2*time.Second), idleAfter: pick(5*time.Millisecond, time.Second, 2*time.Minute),
 	}
@@ -77,6 +77,9 @@ func drawMix(r *rand.Rand) mix {
 	if r.IntN(6) == 0 {
 		m.duel(r)
 	}
+	if r.IntN(100) == 0 {
+		m.inputs *= 10
+	}
 	return m
 }
 
@@ -97,7 +100,7 @@ func (m *mix) duel(r *rand.Rand) {
 // defaultSchedules is what plain go test runs.
 const defaultSchedules = 3000
 
-// TestSimulation plays schedules, two at a time.
+// TestSimulation plays schedules, two at a time; not parallel, so that nothing else slows them.
 //
 //	SKERRY_SIM_SCHEDULES=100000  how many
 //	SKERRY_SIM_FIRST=1           the first seed

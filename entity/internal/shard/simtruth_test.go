@@ -18,9 +18,7 @@ type truth struct {
 	prev     journal.Header
 	entities []truthEntity
 	offset   uint64
-	// flushed is how far the pages were checked against the headers.
-	flushed uint64
-	where   []place // every entry of the log, in order
+	where    []place // the entries that no header has called flushed yet, in order
 }
 
 type place struct {
@@ -136,7 +134,7 @@ func (t *truth) entry(rec journal.Record, b []byte) {
 	case key.Kind == NoKey:
 		s.fail("%s: entry %d has no key", pb.GetId(), n)
 	}
-	if first, ok := e.keys[idOf(key)]; ok {
+	if first, ok := e.keys[idOf(key)]; ok && (key.Kind != CallerKey || pb.GetTimeNs()-e.entries[first].time <= int64(KeyAge)) {
 		s.fail("%s: key %s is stored twice, as entries %d and %d", pb.GetId(), key, first+1, n)
 	}
 	e.keys[idOf(key)] = int(n) - 1

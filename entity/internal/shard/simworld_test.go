@@ -33,8 +33,7 @@ type sim struct {
 	batches uint64
 	counts  counts
 
-	trace   func(string, ...any) // nil unless somebody reads it
-	touched map[string]bool
+	trace func(string, ...any) // nil unless somebody reads it
 }
 
 // counts says what happened, by name.
@@ -55,7 +54,7 @@ type event struct {
 
 func (e event) before(o event) bool { return e.at < o.at || e.at == o.at && e.seq < o.seq }
 
-// broken is how a schedule ends that breaks a promise.
+// brokenPromise is how a schedule ends that breaks a promise.
 type brokenPromise struct{ what string }
 
 func (s *sim) fail(format string, args ...any) {
@@ -75,7 +74,7 @@ const simStart = int64(480_000*time.Hour + 30*time.Minute)
 func newSim(seed uint64, planted bug) *sim {
 	s := &sim{
 		seed: seed, bug: planted, rng: rand.New(rand.NewPCG(seed, 0x5ca1ab1e)),
-		now: simStart, counts: counts{}, touched: map[string]bool{},
+		now: simStart, counts: counts{},
 	}
 	s.mix = drawMix(s.rng)
 	s.journal = &modelJournal{s: s, pages: make([][]journal.Page, s.mix.entities), snapshots: make([][]journal.Snapshot, s.mix.entities)}

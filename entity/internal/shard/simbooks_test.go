@@ -1,0 +1,97 @@
+package shard
+
+// checkBooks looks into a machine: sums, lists and marks must agree with each other, or memory
+// would leak and limits would drift.
+func (o *simOwner) checkBooks() {
+	m, s := o.m, o.s
+	live, bytes, firing := 0, 0, 0
+	for of, e := range m.entities {
+		if e.Of != of {
+			s.fail("%s files %s under %s", o.name, e.Of.ID, of.ID)
+		}
+		if e.state == recovering && e.busy {
+			s.fail("%s: %s is busy while it recovers", o.name, of.ID)
+		}
+		if e.state == living {
+			live++
+			bytes += e.bytes
+		}
+		if e.firing {
+			firing++
+		}
+	}
+	switch {
+	case m.phase != Serving:
+		return
+	case live != m.live || bytes != m.liveBytes:
+		s.fail("%s counts %d live entities of %d bytes; there are %d of %d", o.name, m.live, m.liveBytes, live, bytes)
+	case firing != m.timers.firing:
+		s.fail("%s counts %d entities with due timers; there are %d", o.name, m.timers.firing, firing)
+	case len(m.timers.hints) > 200+s.inputs:
+		s.fail("%s holds %d hints", o.name, len(m.timers.hints))
+	}
+	o.checkLists()
+	o.checkUnflushed()
+}
+
+const living = live
+
+func (o *simOwner) checkLists() {
+	m, s := o.m, o.s
+	n := 0
+	for c := m.commands.first; c != nil; c = c.next {
+		n++
+		if c.answered || c.Name == "released" {
+			s.fail("%s lists a command that is answered", o.name)
+		}
+	}
+	if n != m.pending {
+		s.fail("%s counts %d unanswered commands; it lists %d", o.name, m.pending, n)
+	}
+	n = 0
+	for e := m.lru.oldest; e != nil; e = e.lruNext {
+		n++
+		if e.state != live || m.entities[e.Of] != e {
+			s.fail("%s: %s is in the list of the live, and is not", o.name, e.Of.ID)
+		}
+	}
+	if n != m.live {
+		s.fail("%s lists %d live entities, it counts %d", o.name, n, m.live)
+	}
+	size := 0
+	for _, b := range m.gathered {
+		size += b.bytes
+		if b.bytes > m.cfg.MaxRecordBytes && len(b.entries) > 1 {
+			s.fail("%s gathers %d bytes for one record", o.name, b.bytes)
+		}
+	}
+	if size != m.gatherSz {
+		s.fail("%s counts %d gathered bytes; there are %d", o.name, m.gatherSz, size)
+	}
+}
+
+func (o *simOwner) checkUnflushed() {
+	m, s := o.m, o.s
+	bytes := 0
+	seen := map[*Entity]bool{}
+	for _, e := range m.derive.dirty {
+		if seen[e] || m.entities[e.Of] != e || len(e.unflushed) == 0 {
+			s.fail("%s: %s is marked as unflushed twice, or after it was forgotten, or without reason", o.name, e.Of.ID)
+		}
+		seen[e] = true
+		for i := range e.unflushed {
+			bytes += len(e.unflushed[i].body)
+			if i > 0 && s.truth.prev.Writer == o.name && e.unflushed[i].entry != e.unflushed[i-1].entry+1 {
+				s.fail("%s: %s holds entry %d behind entry %d", o.name, e.Of.ID, e.unflushed[i].entry, e.unflushed[i-1].entry)
+			}
+		}
+	}
+	for _, e := range m.entities {
+		if len(e.unflushed) > 0 && !seen[e] {
+			s.fail("%s: %s holds entries that nobody will flush", o.name, e.Of.ID)
+		}
+	}
+	if bytes != m.derive.bytes {
+		s.fail("%s counts %d unflushed bytes; there are %d", o.name, m.derive.bytes, bytes)
+	}
+}
