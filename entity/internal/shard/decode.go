@@ -6,7 +6,6 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/skerryhq/skerry/journal"
-	logv1 "github.com/skerryhq/skerry/proto/skerry/log/v1"
 )
 
 // Entry is a stored entry as recovery needs it: the generated code would copy
@@ -210,20 +209,4 @@ func (i *Image) Take(e *Entry) error {
 		reply: append([]byte(nil), e.Reply...), rejection: e.Rejection,
 	})
 	return nil
-}
-
-// lean is what Decode reads from the same entry.
-func lean(pb *logv1.Entry) *Entry {
-	e := &Entry{
-		Type: []byte(pb.GetType()), ID: []byte(pb.GetId()), Number: pb.GetEntry(), Version: pb.GetVersion(), Key: keyFrom(pb.GetKey()),
-		Hash: pb.GetCommandHash(), Principal: []byte(pb.GetPrincipal()), Time: pb.GetTimeNs(),
-		Reply: pb.GetReply(), Rejection: rejectionFrom(pb.GetRejection()), Cancels: pb.GetCancels(),
-	}
-	for _, ev := range pb.GetEvents() {
-		e.Events = append(e.Events, StoredEvent{[]byte(ev.GetType()), ev.GetPayload()})
-	}
-	for _, a := range pb.GetArms() {
-		e.Arms = append(e.Arms, Arm{a.GetName(), a.GetDueNs(), a.GetCommand(), a.GetPayload()})
-	}
-	return e
 }

@@ -85,3 +85,19 @@ func hasUnknown(m protoreflect.Message) bool {
 	})
 	return found
 }
+
+// lean is what Decode reads from the same entry.
+func lean(pb *logv1.Entry) *Entry {
+	e := &Entry{
+		Type: []byte(pb.GetType()), ID: []byte(pb.GetId()), Number: pb.GetEntry(), Version: pb.GetVersion(), Key: keyFrom(pb.GetKey()),
+		Hash: pb.GetCommandHash(), Principal: []byte(pb.GetPrincipal()), Time: pb.GetTimeNs(),
+		Reply: pb.GetReply(), Rejection: rejectionFrom(pb.GetRejection()), Cancels: pb.GetCancels(),
+	}
+	for _, ev := range pb.GetEvents() {
+		e.Events = append(e.Events, StoredEvent{[]byte(ev.GetType()), ev.GetPayload()})
+	}
+	for _, a := range pb.GetArms() {
+		e.Arms = append(e.Arms, Arm{a.GetName(), a.GetDueNs(), a.GetCommand(), a.GetPayload()})
+	}
+	return e
+}

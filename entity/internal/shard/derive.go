@@ -194,6 +194,9 @@ func (m *Machine) Derived(now int64, err error) {
 	}
 	clear(dirty[len(d.dirty):])
 	d.since = m.now
+	if m.evictions > 0 {
+		m.Evict(now, m.evictions)
+	}
 	m.resume()
 	m.maybeDerive()
 	m.advance()

@@ -85,6 +85,7 @@ type Machine struct {
 	expireAt  int64 // no unanswered command's deadline is before it; 0 if there is none
 	live      int
 	liveBytes int
+	evictions int // entities that are to leave once the pages hold what they hold
 	lru       lru
 
 	timers timers

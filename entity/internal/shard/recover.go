@@ -302,7 +302,9 @@ func (m *Machine) Evict(now int64, n int) {
 		}
 		e = younger
 	}
-	m.derive.wanted = n > 0 // those left hold what the pages do not have yet
+	// Those left hold what the pages do not have yet: once these have it, the rest leaves.
+	m.evictions = n
+	m.derive.wanted = n > 0
 	m.maybeDerive()
 }
 
@@ -380,9 +382,6 @@ func (l *lru) wake(idle time.Duration) int64 {
 	}
 	return l.oldest.used + int64(idle)
 }
-
-// Fold is Take for an entry that the generated code has read.
-func (i *Image) Fold(pb *logv1.Entry) error { return i.Take(lean(pb)) }
 
 // arm makes a timer pending and returns the one that it replaces.
 func (i *Image) arm(a Arm, armed uint64) *Pending {

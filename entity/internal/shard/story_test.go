@@ -240,7 +240,7 @@ func (s *story) recovered(t *testing.T, d *datadriven.TestData) {
 				t.Fatal(err)
 			}
 			if pb.GetEntry() == r.Image.Entry+1 {
-				if err := r.Image.Fold(pb); err != nil {
+				if err := r.Image.Take(lean(pb)); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -193,6 +193,9 @@ func (w *window) remember(k *Key, principal string, a answer) {
 func (w *window) rememberClient(k *Key, a answer) {
 	cl := w.client(k.Client)
 	if cl == nil {
+		if len(w.clients) >= maxClients {
+			w.dropClients(a.time) // as it was when the key was taken
+		}
 		w.clients = append(w.clients, client{id: k.Client})
 		cl = &w.clients[len(w.clients)-1]
 	}
