@@ -268,14 +268,16 @@ func (m *Machine) answerAll(kind AnswerKind, why string) {
 
 // forget drops the shard's memory.
 func (m *Machine) forget() {
-	for _, e := range m.entities {
+	for e := m.lru.oldest; e != nil; e = e.lruNext { // in an order that replays
 		m.stopActor(e)
+	}
+	for _, e := range m.entities {
 		e.state = absent
 	}
 	m.entities = map[journal.Entity]*Entity{}
 	m.waiters.reset()
 	m.locals, m.waiting, m.stalled = nil, nil, nil
 	m.inflight, m.gathered, m.gatherSz, m.wantSlot = nil, nil, 0, false
-	m.live, m.liveBytes, m.lru = 0, 0, lru{}
+	m.live, m.liveBytes, m.lru, m.evictions = 0, 0, lru{}, 0
 	m.timers, m.derive, m.check = timers{}, derive{flushed: m.derive.flushed}, check{}
 }
