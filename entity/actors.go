@@ -210,6 +210,9 @@ func (e *entityActor) Receive(c actor.Context) {
 	switch msg := c.Message().(type) {
 	case *shard.Handled:
 		e.instance.handle(msg, e.shard.maxEntry())
+		if msg.Stack != nil {
+			e.shard.host.log.Error("handler panicked", "shard", e.shard.number, "panic", msg.Failure, "stack", string(msg.Stack))
+		}
 		e.shard.tell(msg)
 	case *shard.Encoded:
 		msg.Fingerprint = e.print

@@ -43,6 +43,8 @@ type CommandInfo struct {
 	Short string
 	// Query tells that it stores nothing.
 	Query bool
+	// TimerOnly tells that callers are refused; see [OnTimer].
+	TimerOnly bool
 	// NewCommand and NewReply return empty messages.
 	NewCommand, NewReply func() proto.Message
 }
@@ -113,6 +115,8 @@ type Command[C any] struct {
 	Version uint64
 	// Principal tells who sent the command, as far as the caller said so.
 	Principal string
+	// Timer is the name of the timer that sent the command; empty if a caller did.
+	Timer string
 }
 
 // Moment is the part of a [Command] beside its message.
@@ -121,6 +125,7 @@ type Moment struct {
 	Time      time.Time
 	Version   uint64
 	Principal string
+	Timer     string
 }
 
 // method is one command or query with the types of its messages hidden.
@@ -144,6 +149,15 @@ func On[S any, C, R proto.Message](handle func(S, Command[C]) (Effect, R, error)
 	return &Method[S, C, R]{newMethod[S, C, R](false, handle)}
 }
 
+// OnTimer is [On] for a command that only the entity's own timers send: callers
+// are refused with ErrUnknownCommand. A timer may also send a command made with On, which is then
+// open to callers too.
+func OnTimer[S any, C, R proto.Message](handle func(S, Command[C]) (Effect, R, error)) Rule[S] {
+	m := newMethod[S, C, R](false, handle)
+	m.info.TimerOnly = true
+	return m
+}
+
 // Query makes a method that reads the state and stores nothing.
 func Query[S any, C, R proto.Message](handle func(S, Command[C]) (R, error)) *QueryMethod[S, C, R] {
 	return &QueryMethod[S, C, R]{newMethod[S, C, R](true, func(s S, c Command[C]) (Effect, R, error) {
@@ -156,7 +170,7 @@ func newMethod[S any, C, R proto.Message](query bool, handle func(S, Command[C])
 	var c C
 	desc := c.ProtoReflect().Descriptor()
 	run := func(state S, msg C, at Moment) (Effect, proto.Message, error) {
-		effect, reply, err := handle(state, Command[C]{Msg: msg, EntityID: at.EntityID, Time: at.Time, Version: at.Version, Principal: at.Principal})
+		effect, reply, err := handle(state, Command[C]{Msg: msg, EntityID: at.EntityID, Time: at.Time, Version: at.Version, Principal: at.Principal, Timer: at.Timer})
 		if err != nil {
 			return None, nil, err
 		}

@@ -46,7 +46,7 @@ func (x *typed[S]) apply(typ, payload []byte) (err error) {
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("applying the stored event %s panicked: %v\n%s", typ, r, debug.Stack())
+			err = fmt.Errorf("applying the stored event %s panicked: %v", typ, r)
 		}
 	}()
 	x.state = a.apply(x.state, msg)
@@ -77,8 +77,10 @@ func (x *typed[S]) show() ([]byte, error) { return x.t.codec.show(x.state) }
 func (x *typed[S]) handle(out *shard.Handled, maxEntry int) {
 	defer func() {
 		if r := recover(); r != nil {
-			*out = shard.Handled{Handle: out.Handle, Rebuild: true, Failure: fmt.Sprintf(
-				"%s of %s %q panicked: %v\n%s", out.Handle.Command.Name, x.t.name, x.id, r, debug.Stack())}
+			*out = shard.Handled{
+				Handle: out.Handle, Rebuild: true, Stack: debug.Stack(),
+				Failure: fmt.Sprintf("%s of %s %q panicked: %v", out.Handle.Command.Name, x.t.name, x.id, r),
+			}
 		}
 	}()
 	h := &out.Handle
@@ -92,7 +94,7 @@ func (x *typed[S]) handle(out *shard.Handled, maxEntry int) {
 		return
 	}
 	effect, reply, err := m.call(x.state, h.Command.Payload, Moment{
-		EntityID: x.id, Time: time.Unix(0, h.Time).UTC(), Version: h.Version, Principal: h.Command.Principal,
+		EntityID: x.id, Time: time.Unix(0, h.Time).UTC(), Version: h.Version, Principal: h.Command.Principal, Timer: timerOf(h),
 	})
 	var no *Rejection
 	switch {
@@ -107,6 +109,13 @@ func (x *typed[S]) handle(out *shard.Handled, maxEntry int) {
 	default:
 		x.store(out, effect, reply, maxEntry)
 	}
+}
+
+func timerOf(h *shard.Handle) string {
+	if h.Command.Key.Kind == shard.TimerKey {
+		return h.Command.Key.Name
+	}
+	return ""
 }
 
 func (x *typed[S]) fail(out *shard.Handled, err error) {

@@ -385,3 +385,42 @@ func TestInspectSaysWhenAVersionLiesInsideACommand(t *testing.T) {
 		t.Errorf("version 1 of 2 stored together: %v", err)
 	}
 }
+
+func TestOnlyATimerMaySendItsCommand(t *testing.T) {
+	t.Parallel()
+	var (
+		arm = entity.On(func(_ tally, c entity.Command[*wrapperspb.Int64Value]) (entity.Effect, *emptypb.Empty, error) {
+			return entity.None.Remind("bell", c.Time, wrapperspb.Bool(true)), &emptypb.Empty{}, nil
+		})
+		ring = entity.OnTimer(func(_ tally, c entity.Command[*wrapperspb.BoolValue]) (entity.Effect, *emptypb.Empty, error) {
+			return entity.Persist(wrapperspb.String(c.Timer)), &emptypb.Empty{}, nil
+		})
+		bells = entity.Define[tally]("bell", arm, ring,
+			entity.Apply(func(s tally, _ *wrapperspb.StringValue) tally { return tally{N: s.N + 1} }))
+	)
+	h := startHost(t, journal.NewMemory(), func(c *entity.Config) { c.Types = []entity.Definition{bells} })
+	_, err := h.Call(t.Context(), &entity.Request{Type: "bell", ID: "a", Command: "BoolValue"})
+	if !errors.Is(err, entity.ErrUnknownCommand) {
+		t.Errorf("a caller that sends a timer's command: %v", err)
+	}
+	if _, err := arm.Ask(t.Context(), bells.Ref(h, "a"), wrapperspb.Int64(1)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the bell rang", func() bool {
+		info, err := h.Inspect(t.Context(), "bell", "a", nil)
+		return err == nil && len(info.Events) == 1 && string(info.Events[0].Data) == `"bell"`
+	})
+}
+
+func TestAPanicIsOneLineForTheCallerAndAStackForTheLog(t *testing.T) {
+	t.Parallel()
+	var out lockedBuffer
+	h := startHost(t, journal.NewMemory(), func(c *entity.Config) { c.Logger = slog.New(slog.NewTextHandler(&out, nil)) })
+	_, err := addTo.Ask(t.Context(), tallies.Ref(h, "a"), wrapperspb.Int64(666))
+	if !errors.Is(err, entity.ErrFailed) || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "beast") {
+		t.Errorf("the caller is told: %v", err)
+	}
+	if !strings.Contains(out.String(), "goroutine") {
+		t.Errorf("the log has no stack: %s", out.String())
+	}
+}

@@ -72,6 +72,9 @@ func (h *Host) check(req *Request) (Definition, *CommandInfo, error) {
 	if !ok {
 		return nil, nil, unknownCommand(def, req.Command)
 	}
+	if info.TimerOnly {
+		return nil, nil, refuse(unknownCmd, "only a timer of the entity may send %s", info.Short)
+	}
 	if err := checkName("id", req.ID); err != nil {
 		return nil, nil, err
 	}
@@ -119,8 +122,11 @@ func containsControl(s string) bool {
 
 func unknownCommand(def Definition, name string) error {
 	var known string
-	for i, info := range def.Commands() {
-		if i > 0 {
+	for _, info := range def.Commands() {
+		if info.TimerOnly {
+			continue
+		}
+		if known != "" {
 			known += ", "
 		}
 		known += info.Short

@@ -180,8 +180,9 @@ type Handled struct {
 	Reply     []byte
 	Rejection *Rejection
 	Failure   string
-	// Rebuild tells that the actor's state can no longer be trusted.
+	// Rebuild tells that the actor's state can no longer be trusted. Stack is that of a panic.
 	Rebuild bool
+	Stack   []byte
 }
 
 // String names the kind in logs.
