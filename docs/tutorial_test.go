@@ -16,72 +16,104 @@ import (
 	"time"
 )
 
-// TestTutorial does what the tutorial says, in a module of its own: it writes
-// the files, runs their tests, starts the service, and compares each answer.
-// Left out are the commands that need a network; the generated code is the committed
-// one, which .ci/fresh holds against the tutorial's .proto file.
+// TestTutorial does what the tutorial says, block by block, in a module of its own: it
+// writes the files, runs the commands, starts the service, and compares each answer. Two things
+// differ from what a reader does. The module comes from this tree, by the line that the tutorial gives for
+// a clone. And the code that is generated from the .proto file is the committed one, which .ci/fresh holds
+// against it, so that the test need not build the tools.
 func TestTutorial(t *testing.T) {
 	t.Parallel()
-	blocks := blocksOf(t, "tutorial.md")
-	dir := t.TempDir()
-	writeModule(t, dir)
-	writeFiles(t, dir, blocks)
-	inDir(t, dir, "go", "test", "./...")
-	inDir(t, dir, "go", "build", "-o", "wallet", ".")
-
-	var svc *service
-	for _, b := range blocks {
-		if b.language != "console" {
-			continue
+	f := &follower{t: t, dir: t.TempDir()}
+	for _, b := range blocksOf(t, "tutorial.md") {
+		switch {
+		case b.language == "sh":
+			for line := range strings.Lines(b.text) {
+				f.command(strings.TrimSpace(line), b.name)
+			}
+		case b.language == "console":
+			f.ask(b)
+		case b.name == "snippet":
+			f.write("snippet.go", snippetImports+b.text)
+		case strings.Contains(b.name, "."):
+			f.write(b.name, b.text)
 		}
-		if svc != nil && b.name == "restart" {
-			svc.stop()
-			svc = nil
-		}
-		if svc == nil {
-			svc = startService(t, dir)
-		}
-		svc.follow(b.text)
 	}
-	if svc == nil {
+	if f.svc == nil {
 		t.Fatal("the tutorial asks the service nothing")
 	}
-	svc.stop()
+	f.svc.stop()
+	f.run("go", "vet", "./...") // the snippet too
 }
 
-// writeModule makes a module that uses this tree, with the versions that it uses.
-func writeModule(t *testing.T, dir string) {
-	t.Helper()
-	root, err := filepath.Abs("..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	mod := readFile(t, "../go.mod")
-	mod = regexp.MustCompile(`(?m)^module .*$`).ReplaceAllString(mod, "module example.com/wallet")
-	mod = regexp.MustCompile(`(?m)^tool .*$`).ReplaceAllString(mod, "")
-	mod += "\nrequire github.com/skerryhq/skerry v0.0.0\n\nreplace github.com/skerryhq/skerry => " + root + "\n"
-	writeFile(t, filepath.Join(dir, "go.mod"), mod)
-	writeFile(t, filepath.Join(dir, "go.sum"), readFile(t, "../go.sum"))
+// follower is somebody who follows the tutorial.
+type follower struct {
+	t   *testing.T
+	dir string
+	svc *service
 }
 
-// writeFiles writes the blocks that are named for a file, and the committed
-// code that is generated from the tutorial's .proto file.
-func writeFiles(t *testing.T, dir string, blocks []block) {
-	t.Helper()
-	const committed = "testdata/tutorial"
-	for _, b := range blocks {
-		switch {
-		case b.language == "go" && b.name == "snippet":
-			b.name, b.text = "snippet.go", snippetImports+b.text
-		case !strings.Contains(b.name, "."):
-			continue
-		case b.language != "go" && readFile(t, filepath.Join(committed, b.name)) != b.text:
-			t.Errorf("%s/%s is not what the tutorial shows: write it anew and run make generate", committed, b.name)
+// command runs one line of a shell.
+func (f *follower) command(line, name string) {
+	f.t.Helper()
+	switch words := strings.Fields(line); {
+	case strings.HasPrefix(line, "mkdir ") || strings.HasPrefix(line, "go get "): // f.dir, and the clone
+	case name == "clone":
+		root, err := filepath.Abs("..")
+		if err != nil {
+			f.t.Fatal(err)
 		}
-		writeFile(t, filepath.Join(dir, b.name), b.text)
+		const stand = "=/path/to/skerry"
+		if !strings.Contains(line, stand) {
+			f.t.Fatalf("%q has no %s", line, stand)
+		}
+		f.run("go", strings.Fields(strings.Replace(line, stand, "="+root, 1))[1:]...)
+	case strings.Contains(line, "/cmd/buf@"):
+		f.write(generated, readFile(f.t, filepath.Join(committed, generated)))
+	case line == "go run .":
+		f.run("go", "build", "-o", "wallet", ".")
+		f.svc = startService(f.t, f.dir)
+	default:
+		f.run(words[0], words[1:]...)
 	}
-	const code = "walletpb/wallet.pb.go"
-	writeFile(t, filepath.Join(dir, code), readFile(t, filepath.Join(committed, code)))
+}
+
+// What the tutorial generates, and where it is committed with what it is generated from.
+const (
+	committed = "testdata/tutorial"
+	generated = "walletpb/wallet.pb.go"
+)
+
+// write writes a file that the tutorial shows.
+func (f *follower) write(name, text string) {
+	f.t.Helper()
+	if (strings.HasSuffix(name, ".proto") || strings.HasSuffix(name, ".yaml")) && readFile(f.t, filepath.Join(committed, name)) != text {
+		f.t.Errorf("%s/%s is not what the tutorial shows: write it anew and run make generate", committed, name)
+	}
+	writeFile(f.t, filepath.Join(f.dir, name), text)
+}
+
+// ask sends what a block shows and compares the answers.
+func (f *follower) ask(b block) {
+	f.t.Helper()
+	if f.svc == nil {
+		f.t.Fatal("the tutorial asks a service that it has not started")
+	}
+	if b.name == "restart" {
+		f.svc.stop()
+		f.svc = startService(f.t, f.dir)
+	}
+	f.svc.follow(b.text)
+}
+
+// run runs a command as a reader would, in a module that no workspace knows.
+func (f *follower) run(name string, args ...string) {
+	f.t.Helper()
+	cmd := exec.CommandContext(f.t.Context(), name, args...)
+	cmd.Dir = f.dir
+	cmd.Env = append(os.Environ(), "GOWORK=off", "PWD="+f.dir)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		f.t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
 }
 
 const snippetImports = `package main
@@ -200,16 +232,6 @@ func compact(t *testing.T, text string) string {
 		t.Errorf("%q is no JSON: %v", text, err)
 	}
 	return b.String()
-}
-
-func inDir(t *testing.T, dir, name string, args ...string) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), name, args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOFLAGS="+os.Getenv("GOFLAGS")+" -mod=mod", "GOWORK=off", "PWD="+dir)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
-	}
 }
 
 func readFile(t *testing.T, name string) string {

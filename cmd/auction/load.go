@@ -78,6 +78,9 @@ func loadFile(fs *flag.FlagSet, given map[string]bool, r io.Reader) error {
 	seen := map[string]bool{}
 	for n := 1; lines.Scan(); n++ {
 		line := strings.TrimSpace(lines.Text())
+		if n == 1 {
+			line = strings.TrimSpace(strings.TrimPrefix(line, "\ufeff")) // the mark that some editors put at the start
+		}
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
@@ -87,11 +90,14 @@ func loadFile(fs *flag.FlagSet, given map[string]bool, r io.Reader) error {
 		case !ok:
 			return fmt.Errorf("line %d: %q is not of the form name = value", n, line)
 		case fs.Lookup(name) == nil || name == configFlag:
-			return fmt.Errorf("line %d: there is no setting %q; -h lists them", n, name)
+			return fmt.Errorf("line %d: there is no setting %q", n, name)
 		case seen[name]:
 			return fmt.Errorf("line %d: %q is set for the second time", n, name)
 		}
 		seen[name] = true
+		if strings.HasPrefix(value, `"`) || strings.HasPrefix(value, "'") {
+			return fmt.Errorf("line %d: the value of %s, %s, begins with a quote: write it without quotes, they would be part of it", n, name, value)
+		}
 		if given[name] {
 			continue
 		}

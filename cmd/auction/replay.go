@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"time"
 
@@ -46,6 +47,8 @@ func runReplay(ctx context.Context, p program) error {
 		return usageError{errors.New("name one file of bids: auction replay FILE.csv")}
 	case r.lots < 1 || r.lots > 256:
 		return usageError{fmt.Errorf("-lots is %d: use 1 to 256", r.lots)}
+	case r.to != "" && !isURL(r.to):
+		return usageError{fmt.Errorf("-to is %q: write it as a URL, such as http://localhost:8080", r.to)}
 	case own && r.to != "":
 		return usageError{errors.New("-to names a running service, -data a service of its own: give one of them")}
 	}
@@ -58,21 +61,32 @@ func runReplay(ctx context.Context, p program) error {
 	}
 	h := &http.Client{Timeout: 90 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: r.lots}}
 	defer h.CloseIdleConnections()
-	send := func(url string) error { return p.send(ctx, client.New(url, h), url, r, auctions) }
+	send := func(base string) error { return p.send(ctx, client.New(base, h), base, r, auctions) }
 	if r.to != "" {
+		if err := probe(ctx, client.New(r.to, h)); err != nil {
+			return fmt.Errorf("%w; nothing was sent: start a service there, or leave -to out for one of the replay's own", err)
+		}
 		return send(r.to)
 	}
-	if there := "http://" + withHost(s.HTTP); !own && answers(ctx, client.New(there, h)) {
+	if there := "http://" + withHost(s.HTTP); !own && probe(ctx, client.New(there, h)) == nil {
 		return send(there)
 	}
 	return p.sendToOwn(ctx, s, own, send)
 }
 
-// answers tells whether an auction is there. What is silent for long is none.
-func answers(ctx context.Context, c *client.Client) bool {
-	ctx, done := context.WithTimeout(ctx, 2*time.Second)
+// isURL tells whether requests can be sent to a text. localhost:8080 is a URL too, of the scheme localhost.
+func isURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
+
+// probePatience is for one answer, before anything is sent. What is silent for longer is not there.
+const probePatience = 3 * time.Second
+
+func probe(ctx context.Context, c *client.Client) error {
+	ctx, done := context.WithTimeout(ctx, probePatience)
 	defer done()
-	return c.Once(ctx, "replay") == nil
+	return c.Probe(ctx)
 }
 
 // maxProblems limits the bad lines that are printed; all are counted.
@@ -105,7 +119,7 @@ func (p program) readBids(path string, skipBad bool) ([]replay.Auction, error) {
 }
 
 // sendToOwn starts a service on free ports for the time of the replay, in a folder of its own unless one was named.
-func (p program) sendToOwn(ctx context.Context, s Settings, keep bool, send func(url string) error) (err error) {
+func (p program) sendToOwn(ctx context.Context, s Settings, keep bool, send func(base string) error) (err error) {
 	if !keep {
 		if s.Data, err = os.MkdirTemp("", "auction-replay-"); err != nil {
 			return err
@@ -117,12 +131,12 @@ func (p program) sendToOwn(ctx context.Context, s Settings, keep bool, send func
 }
 
 // send sends the bids and prints what came of them. A fault in a lot is an error.
-func (p program) send(ctx context.Context, c *client.Client, url string, r replaySettings, auctions []replay.Auction) error {
+func (p program) send(ctx context.Context, c *client.Client, base string, r replaySettings, auctions []replay.Auction) error {
 	bids := 0
 	for _, a := range auctions {
 		bids += len(a.Bids)
 	}
-	fmt.Fprintf(p.out, "sending %d bids on %d lots to %s as run %s\n", bids, len(auctions), url, r.name)
+	fmt.Fprintf(p.out, "sending %d bids on %d lots to %s as run %s\n", bids, len(auctions), base, r.name)
 	bar := startBar(p.err, p.isTerminal(p.err), bids)
 	began := time.Now()
 	report, err := replay.Run(ctx, replay.Config{Client: c, Name: r.name, Lots: r.lots, Sent: bar.add}, auctions)

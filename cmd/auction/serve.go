@@ -9,10 +9,18 @@ import (
 	"os"
 )
 
+// commandsUsage is the help of the whole program.
+const commandsUsage = `auction [settings]                   serves until it is stopped
+       auction demo [settings]              serves, and shows lots with made-up bidders
+       auction replay FILE.csv [settings]   sends recorded bids to the service at -to, or else
+                                            to the one that runs at -http, or else to one of its own
+
+The settings of all three (auction demo -h and auction replay -h list a few more):`
+
 // serve runs the service until ctx ends.
 func serve(ctx context.Context, p program) error {
 	var s Settings
-	found, err := p.settings(flag.NewFlagSet("auction", flag.ContinueOnError), "auction [settings]", &s)
+	found, err := p.settings(flag.NewFlagSet("auction", flag.ContinueOnError), commandsUsage, &s)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 func TestAFlagWinsOverTheEnvironmentOverTheFileOverTheDefault(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "auction.conf")
-	lines := "# three of four\ndata = from-file\nhttp=:1\n\n  admin = :2\n"
+	lines := "\ufeffdata = from-file\n# three of four\nhttp=:1\n\n  admin = :2\n"
 	if err := os.WriteFile(file, []byte(lines), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -39,6 +39,8 @@ func TestASettingsFileSaysWhatIsWrongWithIt(t *testing.T) {
 		"config = other":             "line 1: there is no setting \"config\"",
 		"data = a\ndata = b":         "line 2: \"data\" is set for the second time",
 		"drain = soon":               "line 1: drain is \"soon\"",
+		"data = \"d\"":               "line 1: the value of data, \"d\", begins with a quote: write it without quotes",
+		"data = 'd'":                 "line 1: the value of data, 'd', begins with a quote",
 		strings.Repeat("x", 1<<20):   "token too long",
 		"listen-beyond-loopback = x": "line 1: listen-beyond-loopback is \"x\"",
 	} {

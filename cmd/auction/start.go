@@ -27,7 +27,7 @@ type Config struct {
 }
 
 // Service is a whole node: journal, host, gateway, admin. This file is the one to
-// copy for a service of your own; only Types is about auctions.
+// copy for a service of your own; only Types and the name given to admin.Runtime are about auctions.
 type Service struct {
 	journal       journal.Journal
 	host          *entity.Host

@@ -60,10 +60,10 @@ func setupFlags(flags *flag.FlagSet, s *bench.Setup, t terminal) {
 }
 
 func (b *benchFlags) measure(ctx context.Context, t terminal) error {
-	tellMachine(t.err)
 	if err := b.check(); err != nil {
 		return err
 	}
+	tellMachine(t.err)
 	idle, err := bench.IdleBytes(ctx, b.load.Setup)
 	if err != nil {
 		return err
@@ -82,6 +82,15 @@ func (b *benchFlags) measure(ctx context.Context, t terminal) error {
 		return printJSON(t.out, results)
 	}
 	return benchTable(t.out, results)
+}
+
+// checked tells of the machine that a measurement is for, unless the flags are wrong.
+func checked(wrong error, t terminal) error {
+	if wrong != nil {
+		return fmt.Errorf("%w: %w", errUsage, wrong)
+	}
+	tellMachine(t.err)
+	return nil
 }
 
 // check looks at all loads before the first one takes its time.

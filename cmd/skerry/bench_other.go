@@ -19,7 +19,9 @@ func prepareRecovery(flags *flag.FlagSet, t terminal) action {
 	flags.IntVar(&r.Runs, "runs", 5, "recover this often and print the median")
 	asJSON := jsonFlag(flags)
 	return func(ctx context.Context, _ []string) error {
-		tellMachine(t.err)
+		if err := checked(r.Check(), t); err != nil {
+			return err
+		}
 		f, err := r.Run(ctx)
 		if err != nil {
 			return err
@@ -34,7 +36,9 @@ func preparePassive(flags *flag.FlagSet, t terminal) action {
 	flags.IntVar(&p.Entities, "entities", 1_000_000, "entities that are live once")
 	asJSON := jsonFlag(flags)
 	return func(ctx context.Context, _ []string) error {
-		tellMachine(t.err)
+		if err := checked(p.Check(), t); err != nil {
+			return err
+		}
 		f, err := p.Run(ctx)
 		if err != nil {
 			return err
@@ -52,8 +56,10 @@ func prepareStart(flags *flag.FlagSet, t terminal) action {
 	flags.IntVar(&s.Runs, "runs", 5, "start this often and print the median")
 	asJSON := jsonFlag(flags)
 	return func(ctx context.Context, _ []string) error {
-		tellMachine(t.err)
 		s.JournalBytes = *megabytes * 1e6
+		if err := checked(s.Check(), t); err != nil {
+			return err
+		}
 		f, err := s.Run(ctx)
 		if err != nil {
 			return err

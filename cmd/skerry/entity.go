@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -29,6 +30,9 @@ func prepareEntityShow(flags *flag.FlagSet, t terminal) action {
 			}
 			if *asJSON {
 				return printJSON(t.out, info)
+			}
+			if at.version != nil && info.Entry == 0 {
+				return showBeginning(ctx, t.out, of, info)
 			}
 			return showEntity(t.out, info)
 		})
@@ -66,6 +70,17 @@ func showEntity(w io.Writer, e *entity.EntityInfo) error {
 	}
 	showState(w, e)
 	return showTables(w, e)
+}
+
+// showBeginning shows an entity as it was before its first entry, or says that it has none to this day.
+func showBeginning(ctx context.Context, w io.Writer, of admin.Inspector, then *entity.EntityInfo) error {
+	now, err := of.Inspect(ctx, then.Type, then.ID, nil)
+	if err != nil || now.Entry == 0 {
+		return errors.Join(err, showEntity(w, then))
+	}
+	_, err = fmt.Fprintf(w, "%s %s: version %d of %d\n\nNothing had happened yet at version %d.\n",
+		safe(then.Type), safe(then.ID), then.Version, now.Version, then.Version)
+	return err
 }
 
 func showState(w io.Writer, e *entity.EntityInfo) {

@@ -65,7 +65,7 @@ func (s *Story[S]) decideOnce(state S, st *step) (o outcome) {
 			o.err = errors.New(o.failure)
 		}
 	}()
-	at := entity.Moment{EntityID: s.id, Time: st.at, Version: s.version, Principal: st.principal}
+	at := entity.Moment{EntityID: s.id, Time: st.at, Version: s.version, Principal: st.principal, Timer: st.timer}
 	o.effect, o.reply, o.err = s.typ.Decide(state, st.msg, at)
 	var no *entity.Rejection
 	if o.err != nil && !errors.As(o.err, &no) {

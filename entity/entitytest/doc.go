@@ -4,11 +4,17 @@
 //	entitytest.New(t, auction.Lots).
 //		At(noon).
 //		Given(&pb.LotOpened{ClosesAt: timestamppb.New(noon.Add(time.Hour))}).
+//		GivenTimer("close", noon.Add(time.Hour), &pb.CloseLot{}).
 //		When(&pb.PlaceBid{Bidder: "ann", Amount: 120}).
 //		ThenEvents(&pb.BidPlaced{Bidder: "ann", Amount: 120}).
 //		ThenReply(&pb.LotView{High: 120, Leader: "ann"}).
 //		When(&pb.PlaceBid{Bidder: "bob", Amount: 120}).
-//		ThenRejected("low")
+//		ThenRejected("low").
+//		WhenTimer("close").
+//		ThenEvents(&pb.LotClosed{})
+//
+// Given arms no timers: events do not say which were armed with them. GivenTimer
+// does.
 //
 // A [Story] runs the pure functions of the entity's type; nothing has to be set
 // up. Around each step it checks, without being asked,

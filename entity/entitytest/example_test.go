@@ -15,10 +15,11 @@ func Example() {
 		entitytest.New(t, wallets).
 			At(noon).
 			Given(&Deposited{Value: 500}).
+			GivenTimer("expire", noon.Add(time.Minute), &Expire{}). // Given arms none
 			When(&Deposit{Value: 200}).
 			ThenEvents(&Deposited{Value: 200}).
 			ThenReply(&Amount{Value: 700}).
-			ThenTimer("expire", noon.Add(time.Hour)).
+			ThenTimer("expire", noon.Add(time.Hour)). // armed anew
 			When(&Deposit{Value: -1}).
 			ThenRejected("amount").
 			WhenTimer("expire").

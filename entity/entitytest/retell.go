@@ -196,7 +196,7 @@ func (r *retelling[S]) settled(ctx context.Context, host *entity.Host) bool {
 	r.t.Helper()
 	var refused error
 	for _, c := range r.typ.Commands() {
-		if !c.Query {
+		if !c.Query && !c.TimerOnly {
 			nobody := uint64(math.MaxUint64)
 			_, refused = host.Call(ctx, &entity.Request{Type: r.typ.Name(), ID: r.id, Command: c.Name, IfVersion: &nobody})
 			break

@@ -3,8 +3,10 @@ package entitytest
 import (
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,7 +98,9 @@ func (s *Story[S]) As(principal string) *Story[S] {
 	return s
 }
 
-// Given tells what happened to the entity before the story begins.
+// Given tells what happened to the entity before the story begins. Events alone
+// arm no timers, because timers are armed by the effects that stored them: tell those that
+// are pending with GivenTimer.
 func (s *Story[S]) Given(events ...proto.Message) *Story[S] {
 	s.t.Helper()
 	s.mustBeBeforeWhen("Given")
@@ -121,10 +125,15 @@ func (s *Story[S]) GivenTimer(name string, at time.Time, cmd proto.Message) *Sto
 	return s
 }
 
-// When sends a command or a query. Timers that are due fire first.
+// When sends a command or a query as a caller does, so not one made with
+// [entity.OnTimer]. Timers that are due fire first.
 func (s *Story[S]) When(msg proto.Message) *Story[S] {
 	s.t.Helper()
 	where := caller()
+	name := msg.ProtoReflect().Descriptor().FullName()
+	if slices.ContainsFunc(s.typ.Commands(), func(c entity.CommandInfo) bool { return c.TimerOnly && c.Name == string(name) }) {
+		s.t.Fatalf("entitytest: only timers send %s: let one fire, with WhenTimer or by the time", name)
+	}
 	s.fireDue(where, "")
 	s.run(&step{where: where, at: s.now, principal: s.principal, msg: msg})
 	return s
@@ -264,17 +273,44 @@ func (s *Story[S]) end() {
 	}
 }
 
-// String names the step in messages.
+// String names the step in messages, with its line unless the test's report names that line already.
 func (st *step) String() string {
-	name := st.msg.ProtoReflect().Descriptor().Name()
+	name := string(st.msg.ProtoReflect().Descriptor().Name())
 	if st.timer != "" {
-		return fmt.Sprintf("%s: timer %q (%s)", st.where, st.timer, name)
+		name = fmt.Sprintf("timer %q (%s)", st.timer, name)
 	}
-	return fmt.Sprintf("%s: %s", st.where, name)
+	if st.where == outside() {
+		return name
+	}
+	return st.where + ": " + name
 }
 
 // caller returns the line of the test that called the method of Story.
 func caller() string {
 	_, file, line, _ := runtime.Caller(2)
-	return fmt.Sprintf("%s:%d", filepath.Base(file), line)
+	return place(file, line)
 }
+
+func place(file string, line int) string { return fmt.Sprintf("%s:%d", filepath.Base(file), line) }
+
+// outside returns the line that called into this package: the one that a report
+// names, since all that is in between is a helper.
+func outside() string {
+	const deepest = 64
+	var pcs [deepest]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	line, inside := "", false
+	for more := true; more; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		now := strings.HasPrefix(f.Function, thisPackage)
+		if inside && !now {
+			line = place(f.File, f.Line)
+		}
+		inside = now
+	}
+	return line
+}
+
+// thisPackage begins the names of its functions.
+var thisPackage = reflect.TypeFor[step]().PkgPath() + "."

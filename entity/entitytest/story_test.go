@@ -93,3 +93,38 @@ func TestFailuresAreTold(t *testing.T) {
 	}))
 	entitytest.New(t, typ).When(&Deposit{}).ThenFailed("index out of range")
 }
+
+// A report begins with the line of the test that calls the story; only another line is named beside it.
+func TestReportNamesTheLineOfTheStepOnlyWhereItIsAnother(t *testing.T) {
+	t.Parallel()
+	same := reportsOf(func(t testing.TB) {
+		entitytest.New(t, wallets).When(&Deposit{Value: 1}).ThenReply(&Amount{Value: 2})
+	})
+	if !strings.HasPrefix(same, "Int64Value answers") {
+		t.Errorf("the report %q names its line for the second time", same)
+	}
+	other := reportsOf(func(t testing.TB) {
+		entitytest.New(t, wallets).
+			When(&Deposit{Value: 1}).
+			ThenReply(&Amount{Value: 2})
+	})
+	if !strings.HasPrefix(other, "story_test.go:") || !strings.Contains(other, ": Int64Value answers") {
+		t.Errorf("the report %q does not name the line of the When", other)
+	}
+}
+
+func TestCommandsOfTimersAreSentByTimersOnly(t *testing.T) {
+	t.Parallel()
+	typ := entity.Define("wallet",
+		entity.OnTimer(func(_ Wallet, cmd entity.Command[*Expire]) (entity.Effect, *Amount, error) {
+			return entity.None, nil, entity.Reject(cmd.Timer, "fired by %q", cmd.Timer)
+		}),
+		entity.On(deposit), entity.Apply(deposited))
+	entitytest.New(t, typ).At(noon).
+		GivenTimer("expire", noon.Add(time.Minute), &Expire{}).
+		WhenTimer("expire").ThenRejected("expire")
+	got := reportsOf(func(t testing.TB) { entitytest.New(t, typ).When(&Expire{}) })
+	if !strings.Contains(got, "only timers send google.protobuf.BoolValue") {
+		t.Errorf("reports %q", got)
+	}
+}

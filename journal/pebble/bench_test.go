@@ -20,7 +20,7 @@ import (
 func BenchmarkAppend(b *testing.B) {
 	for _, c := range []struct {
 		callers, bytes int
-	}{{1, 200}, {32, 20_000}, {32, 2_000}, {64, 1_000}} {
+	}{{1, 200}, {32, 20_000}, {16, 4_000}, {64, 1_000}} {
 		name := fmt.Sprintf("callers=%d/bytes=%d/", c.callers, c.bytes)
 		b.Run(name+"journal", func(b *testing.B) { benchJournal(b, Config{}, c.callers, c.bytes) })
 		b.Run(name+"batch per shard", func(b *testing.B) { benchJournal(b, Config{BatchPerShard: true}, c.callers, c.bytes) })

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -16,10 +17,13 @@ import (
 // that is queued, itself included, and hands over to one who came meanwhile.
 // So a lonely caller pays for no hop, and nobody works for others for longer
 // than one batch.
+//
+// Writing the next batch while one is being synced was tried and gained nothing
+// measurable where a sync takes 0.1 ms: callers that wait gather into larger batches.
 type lane struct {
 	queue   []*write // guarded by Journal.mu, as all here
-	leading bool
-	shared  bool // the last batch served more than one caller
+	leading bool     // somebody was told to commit the next batch, or does
+	shared  bool     // the last batch served more than one caller
 }
 
 // write is one caller's part of a batch. It is one of: an append (rec), changes
@@ -34,7 +38,6 @@ type write struct {
 	name, value string // of a fact: the wanted value, then the stored one
 
 	turn      chan bool // true: lead; false: done
-	decided   bool      // err is set and turn was told
 	abandoned bool      // the caller went away: nobody to lead, nobody to tell
 	err       error
 }
@@ -99,80 +102,121 @@ func (w *write) settle(h *handle, batch *pebble.Batch, settled map[string]string
 func (j *Journal) submit(ctx context.Context, w *write) error {
 	l := w.lane
 	l.queue = append(l.queue, w)
-	if !l.leading {
+	if l.ready() && len(l.queue) == 1 {
 		l.leading = true
 		j.lead(l)
 		return w.err
 	}
 	w.turn = make(chan bool, 1)
+	l.handOver()
 	j.mu.Unlock()
-	select {
-	case lead := <-w.turn:
-		if !lead {
-			return w.err
-		}
-	case <-ctx.Done():
-		if !j.abandon(w) {
-			return w.err
-		}
-		return fmt.Errorf("journal/pebble: %w: the write is queued and may still happen", context.Cause(ctx))
-	}
-	j.mu.Lock()
-	j.lead(l)
-	return w.err
+	return j.await(ctx, w)
 }
 
-// abandon leaves a queued write to the others. False means that it was decided
-// already, or had been chosen to lead and did so.
+// await returns when w is decided, and leads when it is told to: perhaps more
+// than once, as what others left behind may fill a batch.
+func (j *Journal) await(ctx context.Context, w *write) error {
+	gone := ctx.Done()
+	for {
+		select {
+		case lead := <-w.turn:
+			if !lead {
+				return w.err
+			}
+			j.mu.Lock()
+			j.lead(w.lane)
+		case <-gone:
+			if j.abandon(w) {
+				return fmt.Errorf("journal/pebble: %w: the write is queued and may still happen", context.Cause(ctx))
+			}
+			gone = nil
+		}
+	}
+}
+
+// abandon leaves a write to the others. False means that it was decided
+// already, or has been chosen to lead: a word waits in its turn.
 func (j *Journal) abandon(w *write) bool {
 	j.mu.Lock()
-	select {
-	case lead := <-w.turn:
-		if !lead {
-			j.mu.Unlock()
-			return false
-		}
-		j.lead(w.lane)
-		return false
-	default:
-		w.abandoned = true
-		j.mu.Unlock()
-		return true
-	}
+	defer j.mu.Unlock()
+	w.abandoned = len(w.turn) == 0
+	return w.abandoned
 }
 
-// lead commits one batch: all that is queued, up to the limit. The caller
-// holds j.mu, which lead releases.
+// lead commits one batch: all that is queued, up to the limit. The caller holds
+// j.mu and was told to lead; lead releases both.
 func (j *Journal) lead(l *lane) {
-	if l.shared {
-		// Those whom the last batch served are about to queue their next
-		// writes: let them run first, or this batch would be theirs only in part.
-		j.mu.Unlock()
-		runtime.Gosched()
-		j.mu.Lock()
+	j.gather(l)
+	h := j.handle
+	if !j.usable() || !h.use() {
+		l.leading = false
+		l.doubt(nil, errReopening)
+		j.goOn(l)
+		return
 	}
 	batch := l.take()
 	l.shared = len(batch) > 1
-	h := j.handle
-	usable := j.usable()
-	j.committing++
 	j.mu.Unlock()
 
-	err := errReopening
-	if usable && h.use() {
-		err = h.commit(batch)
-		h.done()
-	}
+	err := h.commit(batch)
 
 	j.mu.Lock()
-	j.committing--
+	l.leading = false
 	j.decide(h, l, batch, err)
+	h.done() // now that nothing of the lane is left that counted on h
+	j.goOn(l)
+}
+
+// gather lets those run whom the last batch served: they are about to queue
+// their next writes, and this batch would be theirs only in part.
+func (j *Journal) gather(l *lane) {
+	if !l.shared {
+		return
+	}
+	j.mu.Unlock()
+	runtime.Gosched()
+	j.mu.Lock()
+}
+
+// goOn lets the next leader commit, or signals that there is none. The caller
+// holds j.mu, which goOn releases.
+func (j *Journal) goOn(l *lane) {
 	l.handOver()
+	if j.closing {
+		j.leadAbandoned()
+	}
 	j.signalIdle()
 	j.mu.Unlock()
 }
 
-// take removes the next batch from the queue: at least one write.
+// decide tells every caller in the batch its outcome. Unless all went well,
+// what is still queued cannot go on either: it builds on this batch.
+func (j *Journal) decide(h *handle, l *lane, batch []*write, err error) {
+	switch {
+	case err == nil:
+		for _, w := range batch {
+			w.take()
+			w.tell(nil)
+		}
+	case errors.Is(err, errUntried) && !h.guard.isFrozen():
+		for _, w := range slices.Concat(batch, l.takeAll()) {
+			w.refuse(err)
+		}
+	default:
+		l.doubt(batch, err)
+		j.replace(h)
+	}
+}
+
+// doubt leaves a batch unknown, and what is queued behind it.
+func (l *lane) doubt(batch []*write, err error) {
+	for _, w := range slices.Concat(batch, l.takeAll()) {
+		w.doubt(err)
+	}
+}
+
+// take removes the next batch from the queue, up to the limit and at least one
+// write of those that are there.
 func (l *lane) take() []*write {
 	size, n := 0, 0
 	for n < len(l.queue) && (n == 0 || size+l.queue[n].size() <= maxBatchBytes) {
@@ -187,36 +231,28 @@ func (l *lane) take() []*write {
 	return batch
 }
 
-// handOver lets the first waiting caller lead, if there is one. Writes whose
+// takeAll empties the queue.
+func (l *lane) takeAll() []*write {
+	all := l.queue
+	l.queue = nil
+	return all
+}
+
+// ready tells whether the next batch waits for a leader.
+func (l *lane) ready() bool { return !l.leading && len(l.queue) > 0 }
+
+// handOver lets the first waiting caller lead, if nobody does. Writes whose
 // callers went away wait for the next.
 func (l *lane) handOver() {
+	if !l.ready() {
+		return
+	}
 	for _, w := range l.queue {
 		if !w.abandoned {
+			l.leading = true
 			w.turn <- true
 			return
 		}
-	}
-	l.leading = false
-}
-
-// decide tells every caller in the batch its outcome. Unless all went well,
-// what is still queued cannot go on either: it builds on this batch.
-func (j *Journal) decide(h *handle, l *lane, batch []*write, err error) {
-	if err == nil {
-		for _, w := range batch {
-			w.take()
-			w.tell(nil)
-		}
-		return
-	}
-	untried := errors.Is(err, errUntried) && h.guard.failure() == nil
-	rest := l.queue
-	l.queue = nil
-	for _, w := range append(batch, rest...) {
-		w.fail(err, untried)
-	}
-	if !untried {
-		j.replace(h)
 	}
 }
 
@@ -228,26 +264,37 @@ func (w *write) take() {
 	}
 }
 
-func (w *write) fail(err error, untried bool) {
-	switch {
-	case untried:
-		if w.rec.Number != 0 {
-			w.shard.queued = w.shard.synced.Number
-		}
+// refuse ends a write that was not tried. An append that only waits for
+// another's end learns no outcome: it may repeat one that is stored.
+func (w *write) refuse(err error) {
+	if w.rec.Number != 0 {
+		w.shard.queued = min(w.shard.queued, w.rec.Number-1)
+	}
+	if w.size() > 0 {
 		err = fmt.Errorf("%w: %w", journal.ErrRefused, err)
-	case w.rec.Number != 0:
+	}
+	w.tell(err)
+}
+
+// doubt ends a write that may or may not be stored.
+func (w *write) doubt(err error) {
+	if w.rec.Number != 0 {
 		w.shard.doubt[w.rec.Batch] = struct{}{}
 	}
 	w.tell(err)
 }
 
-// tell gives the caller its outcome. The leader itself waits for no word.
+// tell gives the caller its outcome, once. A turn that was not taken up goes
+// back; a caller without one leads and looks for itself.
 func (w *write) tell(err error) {
-	w.err, w.decided = err, true
-	if w.turn != nil {
-		select {
-		case w.turn <- false:
-		default: // the leader's own turn
-		}
+	w.err = err
+	if w.turn == nil {
+		return
 	}
+	select {
+	case <-w.turn:
+		w.lane.leading = false
+	default:
+	}
+	w.turn <- false
 }

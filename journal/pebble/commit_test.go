@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -19,7 +20,10 @@ type slowDisk struct {
 	mu      sync.Mutex
 	gate    chan struct{} // nil: open
 	waiting chan struct{} // a word for each sync that waits
+	failing atomic.Bool   // a sync that was held fails, and each later one
 }
+
+func newSlowDisk() *slowDisk { return &slowDisk{waiting: make(chan struct{}, 100)} }
 
 func (d *slowDisk) MaybeError(op errorfs.Op) error {
 	if !syncs(op.Kind) || !strings.HasSuffix(op.Path, ".log") {
@@ -31,6 +35,9 @@ func (d *slowDisk) MaybeError(op errorfs.Op) error {
 	if gate != nil {
 		d.waiting <- struct{}{}
 		<-gate
+	}
+	if d.failing.Load() {
+		return errDisk
 	}
 	return nil
 }
@@ -54,7 +61,11 @@ func (d *slowDisk) hold() (release func()) {
 // heldAppend returns a journal with an append of shard 1 held in its sync.
 func heldAppend(t *testing.T) (j *Journal, rec journal.Record, release func(), done <-chan error) {
 	t.Helper()
-	disk := &slowDisk{waiting: make(chan struct{}, 100)}
+	return heldAppendOn(t, newSlowDisk())
+}
+
+func heldAppendOn(t *testing.T, disk *slowDisk) (j *Journal, rec journal.Record, release func(), done <-chan error) {
+	t.Helper()
 	j = opened(t, Config{Dir: dir, FS: errorfs.Wrap(vfs.NewMem(), disk)})
 	c := journaltest.Chain{Writer: "a"}
 	rec = c.Next(1)
@@ -182,7 +193,9 @@ func TestCloseCommitsWhatCallersLeftBehind(t *testing.T) {
 	}()
 	waitQueued(t, j, 1)
 	cancel()
-	<-result
+	if err := <-result; !errors.Is(err, context.Canceled) {
+		t.Errorf("append whose context ended: %v, want Canceled", err)
+	}
 	release()
 	if err := <-done; err != nil {
 		t.Fatal(err)

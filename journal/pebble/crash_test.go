@@ -21,6 +21,15 @@ const dir = "journal"
 // mostRecords bounds what one load appends to a shard.
 const mostRecords = 400
 
+// rounds is how often a test of random events repeats them: n times, a part of
+// that with -short and under the race detector, which is some ten times slower.
+func rounds(n int) int {
+	if underRace || testing.Short() {
+		return max(1, n/5)
+	}
+	return n
+}
+
 // load keeps some shards busy and knows what was acknowledged.
 type load struct {
 	j     *Journal
@@ -172,9 +181,8 @@ func (p promised) checkDerived(ctx context.Context, j *Journal, shard int) error
 
 func TestNothingAcknowledgedIsLostInACrash(t *testing.T) {
 	t.Parallel()
-	const rounds, crashes = 15, 20
-	for seed := range uint64(rounds) {
-		if records := crashRound(t, rand.New(rand.NewPCG(seed, 2)), crashes); records < 10 {
+	for seed := range uint64(rounds(15)) {
+		if records := crashRound(t, rand.New(rand.NewPCG(seed, 2)), 20); records < 10 {
 			t.Errorf("round %d: only %d records at the last crash: the test proves nothing", seed, records)
 		}
 	}
@@ -216,7 +224,7 @@ func crashRound(t *testing.T, random *rand.Rand, crashes int) (records uint64) {
 
 func TestACrashWhileAJournalIsMadeLeavesOneThatOpens(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(40) {
+	for seed := range uint64(rounds(40)) {
 		fs := vfs.NewCrashableMem()
 		crashed := make(chan *vfs.MemFS, 1)
 		var ops atomic.Uint64

@@ -16,11 +16,12 @@
 //
 // # When the disk fails
 //
-// A failed write or sync leaves its whole batch unknown. The journal then lets
-// the failed handle write nothing more (see guard), reopens itself for as long
-// as it takes, and reads back what is really stored; calls wait for it up to
-// two seconds. When there is less room than Config.MinFree, writes are refused
-// with ErrFull and reads go on, until there is room again.
+// A failed write or sync leaves its whole batch unknown, and those written or
+// queued behind it. The journal then lets the failed handle write nothing more
+// (see guard), reopens itself for as long as it takes, and reads back what is
+// really stored; calls wait for it up to two seconds. When there is less room
+// than Config.MinFree, writes are refused with ErrFull and reads go on, until
+// there is room again.
 //
 // # What is found when it is opened
 //
@@ -31,8 +32,9 @@
 // One kind of loss cannot be told from a crash: when the newest log file loses
 // its end (the very last batch damaged, or the file cut or removed) after a
 // crash, and while the journal's marks (see skerry.heads, renewed at each open
-// and close) are older than what was lost. Copy a journal only as a whole and
-// only while it is closed.
+// and close) are older than what was lost, or gone. Marks that are gone are told
+// of in the log; nothing else is lost with them. Copy a journal only as a whole
+// and only while it is closed.
 //
 // Only one process may have the journal open. Config.MaxRecordBytes,
 // Config.MinFree and Config.CacheBytes are its limits.

@@ -99,13 +99,17 @@ func TestAFailedSyncIsAnUnknownOutcomeAndTheJournalReopens(t *testing.T) {
 func TestNothingAcknowledgedIsLostOnAFailingDisk(t *testing.T) {
 	t.Parallel()
 	for _, f := range []*failing{
-		{part: ".log", kind: syncs}, {part: ".log", kind: writes}, {part: ".log", kind: changes},
-		{part: "MANIFEST", kind: changes}, {part: ".sst", kind: changes}, {part: "", kind: changes},
+		{part: ".log", kind: syncs},
+		{part: ".log", kind: writes},
+		{part: ".log", kind: changes},
+		{part: "MANIFEST", kind: changes},
+		{part: ".sst", kind: changes},
+		{part: "", kind: changes},
 	} {
 		f.hit = make(chan struct{})
 		t.Run(fmt.Sprintf("%q", f.part), func(t *testing.T) {
 			t.Parallel()
-			for seed := range uint64(3) {
+			for seed := range uint64(rounds(3)) {
 				failingRound(t, f, rand.New(rand.NewPCG(seed, 5)))
 			}
 			if f.hits.Load() == 0 {

@@ -60,11 +60,19 @@ func (g *guard) fail(cause error) {
 	}
 }
 
-// failure returns what froze the guard, or nil.
-func (g *guard) failure() error {
+// isFrozen tells whether the guard lets nothing through any more.
+func (g *guard) isFrozen() bool {
 	select {
 	case <-g.frozen:
+		return true
 	default:
+		return false
+	}
+}
+
+// failure returns what froze the guard, or nil.
+func (g *guard) failure() error {
+	if !g.isFrozen() {
 		return nil
 	}
 	g.mu.Lock()
@@ -115,7 +123,7 @@ func (g *guard) rest() {
 // allow runs an operation that changes the disk, as the guard's state and the
 // file's role demand.
 func (g *guard) allow(role fileRole, name string, do func() error) error {
-	if g.failure() != nil {
+	if g.isFrozen() {
 		return g.refuse(role)
 	}
 	err := do()
@@ -199,14 +207,14 @@ func (g *guard) Rename(oldname, newname string) error {
 
 // Remove never freezes: a file that stays costs room and nothing else.
 func (g *guard) Remove(name string) error {
-	if g.failure() != nil {
+	if g.isFrozen() {
 		return g.refuse(roleTable)
 	}
 	return g.FS.Remove(name)
 }
 
 func (g *guard) RemoveAll(name string) error {
-	if g.failure() != nil {
+	if g.isFrozen() {
 		return g.refuse(roleTable)
 	}
 	return g.FS.RemoveAll(name)
@@ -254,7 +262,7 @@ func (f *guardedFile) SyncTo(length int64) (full bool, err error) {
 
 // Preallocate is a hint: it may fail and nothing is lost.
 func (f *guardedFile) Preallocate(offset, length int64) error {
-	if f.guard.failure() != nil {
+	if f.guard.isFrozen() {
 		return nil
 	}
 	return f.File.Preallocate(offset, length)

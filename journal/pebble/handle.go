@@ -66,8 +66,8 @@ func (h *handle) close() error {
 		return nil // Pebble's locks are held for ever: Close would wait for them
 	}
 	err := h.db.Close()
-	if h.guard.failure() != nil {
-		return nil
+	if h.guard.isFrozen() {
+		return nil // the failure was told already, and this one follows from it
 	}
 	return err
 }
@@ -85,12 +85,7 @@ func (h *handle) commit(ws []*write) (err error) {
 	if err := h.keepUp(ws); err != nil {
 		return err
 	}
-	defer func() {
-		if r := recover(); r != nil {
-			h.guard.fail(fmt.Errorf("%w: %v", errPanicked, r))
-			err = h.guard.failure()
-		}
-	}()
+	defer h.rescue(&err)
 	batch := h.db.NewBatch(pebble.WithMaxRetainedSizeBytes(maxBatchBytes))
 	if err := h.fill(batch, ws); err != nil || batch.Empty() {
 		return errors.Join(err, batch.Close())
@@ -99,14 +94,21 @@ func (h *handle) commit(ws []*write) (err error) {
 	if failure := h.guard.failure(); failure != nil {
 		return failure
 	}
-	if err != nil {
-		h.guard.fail(err)
-		return err
-	}
-	if batch.Len() > 0 { // Pebble keeps the bytes of a very large batch
+	if err == nil && batch.Len() > 0 { // Pebble keeps the bytes of a very large batch
 		h.advance(uint64(batch.SeqNum()))
 	}
-	return batch.Close()
+	if err = errors.Join(err, batch.Close()); err != nil {
+		h.guard.fail(err)
+	}
+	return err
+}
+
+// rescue turns a panic of Pebble into the handle's failure.
+func (h *handle) rescue(err *error) {
+	if r := recover(); r != nil {
+		h.guard.fail(fmt.Errorf("%w: %v", errPanicked, r))
+		*err = h.guard.failure()
+	}
 }
 
 // advance notes that the batch of a sequence number is durable, and so all before it.

@@ -19,18 +19,17 @@ type Journal struct {
 	lock *pebble.Lock // held from Open to Close, over every reopening
 	room room
 
-	mu         sync.Mutex // guards all below, and the shards and lanes
-	handle     *handle    // nil while it is exchanged
-	failed     bool       // handle is frozen: it is read, not written
-	dead       error      // why the journal cannot be reopened at all
-	reopened   chan struct{}
-	closing    bool
-	quit       chan struct{} // closed when closing: ends waits of the reopener
-	idle       chan struct{} // closed when closing and no batch is under way
-	committing int
-	shards     map[uint32]*shard
-	common     lane
-	reopener   sync.WaitGroup
+	mu       sync.Mutex // guards all below, and the shards and lanes
+	handle   *handle    // nil while it is exchanged
+	failed   bool       // handle is frozen: it is read, not written
+	dead     error      // why the journal cannot be reopened at all
+	reopened chan struct{}
+	closing  bool
+	quit     chan struct{} // closed when closing: ends waits of the reopener
+	idle     chan struct{} // closed when closing and no write is under way
+	shards   map[uint32]*shard
+	common   lane
+	reopener sync.WaitGroup
 }
 
 // shard is what the journal remembers of a shard's log.
@@ -63,33 +62,54 @@ func (j *Journal) begin(ctx context.Context, ready func() bool) error {
 		return err
 	}
 	j.mu.Lock()
-	var limit <-chan time.Time
-	for {
-		switch {
-		case j.closing:
-			j.mu.Unlock()
-			return journal.ErrClosed
-		case j.dead != nil:
-			defer j.mu.Unlock()
-			return j.dead
-		case ready():
-			return nil
-		}
-		if limit == nil {
-			timer := time.NewTimer(patience)
-			defer timer.Stop()
-			limit = timer.C
-		}
-		reopened := j.reopened
+	done, err := j.standing(ready)
+	if !done && err == nil {
+		err = j.outlast(ctx, ready)
+	}
+	if err != nil {
 		j.mu.Unlock()
-		select {
-		case <-reopened:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-limit:
-			return errReopening
+	}
+	return err
+}
+
+// standing tells whether the journal is ready, or why it will never be. The
+// caller holds j.mu.
+func (j *Journal) standing(ready func() bool) (bool, error) {
+	switch {
+	case j.closing:
+		return false, journal.ErrClosed
+	case j.dead != nil:
+		return false, j.dead
+	}
+	return ready(), nil
+}
+
+// outlast waits for a reopening. The caller holds j.mu, which outlast lets go
+// while it waits.
+func (j *Journal) outlast(ctx context.Context, ready func() bool) error {
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	for {
+		if err := j.awaitReopened(ctx, limit.C); err != nil {
+			return err
 		}
-		j.mu.Lock()
+		if done, err := j.standing(ready); done || err != nil {
+			return err
+		}
+	}
+}
+
+func (j *Journal) awaitReopened(ctx context.Context, limit <-chan time.Time) error {
+	reopened := j.reopened
+	j.mu.Unlock()
+	defer j.mu.Lock()
+	select {
+	case <-reopened:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-limit:
+		return errReopening
 	}
 }
 
@@ -162,7 +182,7 @@ func (j *Journal) Close() error {
 // leadAbandoned commits what callers left behind. The caller holds j.mu.
 func (j *Journal) leadAbandoned() {
 	for _, l := range j.lanes() {
-		for !l.leading && len(l.queue) > 0 {
+		for l.ready() {
 			l.leading = true
 			j.lead(l)
 			j.mu.Lock()
@@ -183,7 +203,7 @@ func (j *Journal) lanes() []*lane {
 
 // signalIdle tells Close that no write is under way. The caller holds j.mu.
 func (j *Journal) signalIdle() {
-	if !j.closing || j.committing > 0 {
+	if !j.closing {
 		return
 	}
 	for _, l := range j.lanes() {

@@ -84,6 +84,9 @@ func (j *Journal) checkMarks(heads map[uint32]journal.Head) error {
 	path := j.cfg.FS.PathJoin(j.cfg.Dir, marksName)
 	text, err := j.readFile(path)
 	if errors.Is(err, os.ErrNotExist) {
+		if len(heads) > 0 { // they are made before the first record is taken
+			j.cfg.Logger.Warn("journal: the marks of the logs' ends are missing: whether files were cut cannot be told; restore a copy if records should be there", "path", path)
+		}
 		return nil
 	}
 	if err != nil {

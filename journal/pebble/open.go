@@ -90,6 +90,9 @@ func (j *Journal) open() error {
 // adopt makes h the handle: what it stores is the truth now. The caller holds j.mu.
 func (j *Journal) adopt(h *handle, heads map[uint32]journal.Head) {
 	j.handle, j.failed = h, false
+	for _, l := range j.lanes() {
+		l.doubt(nil, errReopening) // their slots are given anew below
+	}
 	for _, s := range j.shards {
 		s.queued = s.synced.Number // what was in doubt and is not stored never will be
 		clear(s.doubt)

@@ -76,6 +76,24 @@ func TestALargeRecordIsRefusedUnlessItsSlotIsTaken(t *testing.T) {
 	}
 }
 
+// TestAFreshJournalTakesManyMegabytes writes far more than Pebble's first small
+// memtables hold, with the defaults that decide how many of them may wait.
+func TestAFreshJournalTakesManyMegabytes(t *testing.T) {
+	t.Parallel()
+	j := opened(t, Config{Dir: dir, FS: vfs.NewMem()})
+	c := journaltest.Chain{Writer: "a"}
+	for range 16 {
+		rec := c.Next(0)
+		rec = journal.NewRecord(rec.Header, [][]byte{make([]byte, 1<<20)})
+		if ours, err := c.Append(t.Context(), j, 1, rec); err != nil || !ours {
+			t.Fatalf("append of record %d: ours %v, %v", rec.Number, ours, err)
+		}
+	}
+	if last := lastOf(t, j, 1); last != c.Last || last.Number != 16 {
+		t.Errorf("the log ends with %+v, want %+v", last, c.Last)
+	}
+}
+
 func genName() *rapid.Generator[string] {
 	return rapid.Map(rapid.SliceOfN(rapid.SampledFrom([]byte{0, 1, 2, 'a', 0xfe, 0xff}), 1, 5), func(b []byte) string { return string(b) })
 }

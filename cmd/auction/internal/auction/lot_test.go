@@ -92,7 +92,7 @@ func TestABidIsStoredWithItsBidderItsAmountAndHowTheLotStandsThen(t *testing.T) 
 		when(bid("bob", 20_00)).
 		ThenEvents(&auctionv1.BidPlaced{Bidder: "bob", AmountCents: 20_00, At: timestamppb.New(noon), Leader: "ann", PriceCents: 20_50}).
 		ThenReply(&auctionv1.LotView{
-			Lot: "lamp", Title: "A lamp", Live: true, OpeningCents: 10_00, PriceCents: 20_50, Leader: "ann",
+			Lot: "lamp", Title: "A lamp", LiveAuction: true, OpeningCents: 10_00, PriceCents: 20_50, Leader: "ann",
 			NextBidCents: 21_00, BidCount: 2, OpenedAt: timestamppb.New(noon),
 		})
 }
@@ -107,7 +107,7 @@ func TestALiveLotIsClosedByAClerkOnce(t *testing.T) {
 		when(live(10_00), "exists").
 		when(&auctionv1.GetLot{}).
 		ThenReply(&auctionv1.LotView{
-			Lot: "lamp", Title: "A lamp", Live: true, Closed: true, OpeningCents: 10_00, PriceCents: 10_00, Leader: "ann", BidCount: 1,
+			Lot: "lamp", Title: "A lamp", LiveAuction: true, Closed: true, OpeningCents: 10_00, PriceCents: 10_00, Leader: "ann", BidCount: 1,
 			Bids:     []*auctionv1.Bid{{Number: 1, Bidder: "ann", AmountCents: 20_00, At: timestamppb.New(noon)}},
 			OpenedAt: timestamppb.New(noon), ClosedAt: timestamppb.New(noon.Add(time.Minute)),
 		})
@@ -260,4 +260,13 @@ func BenchmarkBid(b *testing.B) {
 			}
 		})
 	}
+}
+
+func TestNoNextBidIsToldWhereNoneCouldBePlaced(t *testing.T) {
+	most := int64(auction.MaxCents)
+	newStory(t).when(live(most)).when(bid("ann", most)).
+		ThenReply(&auctionv1.LotView{
+			Lot: "lamp", Title: "A lamp", LiveAuction: true, OpeningCents: most, PriceCents: most, Leader: "ann",
+			BidCount: 1, OpenedAt: timestamppb.New(noon),
+		})
 }

@@ -17,7 +17,7 @@ func (l Lot) closed() bool { return !l.ClosedAt.IsZero() }
 // with their keys, and should be small.
 func (l Lot) view(id string) *auctionv1.LotView {
 	v := &auctionv1.LotView{
-		Lot: id, Title: l.Title, Live: l.live(), Closed: l.closed(), OpeningCents: int64(l.Opening),
+		Lot: id, Title: l.Title, LiveAuction: l.live(), Closed: l.closed(), OpeningCents: int64(l.Opening),
 		PriceCents: int64(l.Standing.Price), Leader: l.Standing.Leader, BidCount: l.BidCount,
 		OpenedAt: timestamppb.New(l.OpenedAt),
 	}
@@ -26,8 +26,8 @@ func (l Lot) view(id string) *auctionv1.LotView {
 	}
 	if l.closed() {
 		v.ClosedAt = timestamppb.New(l.ClosedAt)
-	} else {
-		v.NextBidCents = int64(l.Standing.Next(l.Opening))
+	} else if next := l.Standing.Next(l.Opening); next <= MaxCents {
+		v.NextBidCents = int64(next)
 	}
 	return v
 }

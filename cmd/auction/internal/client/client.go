@@ -59,15 +59,6 @@ func (c *Client) Lot(ctx context.Context, lot string, newest int) (Answer, error
 	})
 }
 
-// Once asks for a lot without any patience, and tells whether an auction answered.
-func (c *Client) Once(ctx context.Context, lot string) error {
-	_, err := c.post(ctx, lot, "", "GetLot", []byte("{}"))
-	if Rejected(err) != "" {
-		return nil
-	}
-	return err
-}
-
 // again is the answer to an attempt that may be repeated, after a pause.
 type again struct {
 	cause error

@@ -108,3 +108,28 @@ func TestPatienceEndsWithTheContextAndTellsTheLastAnswer(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 }
+
+func TestAProbeTellsAnAuctionFromAnythingElse(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		answer func(http.ResponseWriter)
+		want   string
+	}{
+		"an auction":        {no(http.StatusOK, `{"types":[{"name":"lot","commands":[]}]}`), ""},
+		"one that is busy":  {no(http.StatusTooManyRequests, `{"code":"skerry/busy"}`), ""},
+		"another service":   {no(http.StatusOK, `{"types":[{"name":"wallet"}]}`), "is no auction: 200 OK"},
+		"a page for people": {no(http.StatusOK, `<html>`), "is no auction"},
+		"nothing like that": {no(http.StatusNotFound, ``), "is no auction: 404"},
+		"silence":           {hangUp, "nobody answers at http://"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { test.answer(w) }))
+			defer server.Close()
+			err := client.New(server.URL, server.Client()).Probe(t.Context())
+			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Fatalf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+}

@@ -138,7 +138,7 @@ func TestWhatAStrangerBidsIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.steps(t, c, 1)
-	if !strings.Contains(out.String(), "you bids up to 99.00 on lamp-1") {
+	if !strings.Contains(out.String(), "you bid up to 99.00 on lamp-1") {
 		t.Fatalf("got\n%s", out.String())
 	}
 }
@@ -147,12 +147,21 @@ func TestThePictureIsDrawnInPlace(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	s := newScreen(Config{Out: &out, URL: "http://x"})
-	lots := []lot{{catalogue[0], "lamp-1", &auctionv1.LotView{PriceCents: 12_50, Leader: "ann", NextBidCents: 13_00, Live: true}}}
+	lots := []lot{{catalogue[0], "lamp-1", &auctionv1.LotView{PriceCents: 12_50, Leader: "ann", NextBidCents: 13_00, LiveAuction: true}}}
 	if err := s.draw(lots, []string{"something happened"}); err != nil {
 		t.Fatal(err)
 	}
 	got := out.String()
 	if !strings.HasPrefix(got, "\x1b[H") || !strings.HasSuffix(got, "\x1b[J") || !strings.Contains(got, "12.50") || !strings.Contains(got, "something happened") {
 		t.Fatalf("got %q", got)
+	}
+}
+
+func TestWhoeverWinsIsToldWhatTheyPay(t *testing.T) {
+	t.Parallel()
+	for who, want := range map[string]string{"you": "you pay 12.50", "ann": "ann pays 12.50", "": "nobody bid"} {
+		if got := outcome(&auctionv1.LotView{Leader: who, PriceCents: 12_50}); got != want {
+			t.Errorf("%q: got %q, want %q", who, got, want)
+		}
 	}
 }

@@ -127,7 +127,7 @@ func (h *house) clerk(ctx context.Context, now time.Time) error {
 		}
 	}
 	switch {
-	case len(open) == 1 && open[0].view.GetLive():
+	case len(open) == 1 && open[0].view.GetLiveAuction():
 		return notRejected(h.command(ctx, open[0].id, "close", &auctionv1.CloseLot{}))
 	case len(open) > 0:
 		return nil
@@ -144,7 +144,7 @@ func (h *house) bid(ctx context.Context) error {
 	l := h.lots[h.luck.IntN(len(h.lots))]
 	who := bidders[h.luck.IntN(len(bidders))]
 	least, most := auction.Cents(l.view.GetNextBidCents()), limit(h.Seed, l.item, l.id, who)
-	if l.view == nil || l.view.GetClosed() || l.view.GetLeader() == who || most < least {
+	if l.view == nil || l.view.GetClosed() || l.view.GetLeader() == who || least == 0 || most < least {
 		return nil
 	}
 	amount := least + auction.Cents(h.luck.Int64N(int64(most-least)/4+1))

@@ -31,7 +31,7 @@ func newsOf(id string, before, now *auctionv1.LotView) (news []string) {
 	bids := now.GetBids()
 	for i := len(bids) - 1; i >= 0; i-- {
 		if b := bids[i]; b.GetNumber() > before.GetBidCount() {
-			news = append(news, fmt.Sprintf("%s  %s bids up to %s on %s", b.GetAt().AsTime().Format(clock), b.GetBidder(), auction.Cents(b.GetAmountCents()), id))
+			news = append(news, fmt.Sprintf("%s  %s up to %s on %s", b.GetAt().AsTime().Format(clock), does(b.GetBidder(), "bid"), auction.Cents(b.GetAmountCents()), id))
 		}
 	}
 	if now.GetClosed() && !before.GetClosed() {
@@ -47,7 +47,15 @@ func outcome(v *auctionv1.LotView) string {
 	if v.GetLeader() == "" {
 		return "nobody bid"
 	}
-	return fmt.Sprintf("%s pays %s", v.GetLeader(), auction.Cents(v.GetPriceCents()))
+	return fmt.Sprintf("%s %s", does(v.GetLeader(), "pay"), auction.Cents(v.GetPriceCents()))
+}
+
+// does is who does something. The hints call whoever reads them you.
+func does(who, verb string) string {
+	if who == "you" {
+		return who + " " + verb
+	}
+	return who + " " + verb + "s"
 }
 
 func (h *house) ask(ctx context.Context, lot string) (client.Answer, error) {

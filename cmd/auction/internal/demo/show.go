@@ -86,7 +86,7 @@ func left(v *auctionv1.LotView) string {
 	switch {
 	case v.GetClosed():
 		return "closed: " + outcome(v)
-	case v.GetLive():
+	case v.GetLiveAuction():
 		return "until the clerk closes it"
 	}
 	return max(0, time.Until(v.GetClosesAt().AsTime())).Round(time.Second).String()
@@ -109,11 +109,12 @@ func dash(s string) string {
 // hints say what to try, in commands that work as they stand.
 func hints(w io.Writer, url string, lots []lot) {
 	for _, l := range lots {
-		if l.view.GetClosed() {
+		if l.view.GetClosed() || l.view.GetNextBidCents() == 0 {
 			continue
 		}
+		amount := min(2*l.view.GetNextBidCents(), int64(auction.MaxCents))
 		fmt.Fprintf(w, "Bid yourself, in another terminal (amounts are cents; the key makes a repeat safe):\n")
-		fmt.Fprintf(w, "  curl --json '{\"bidder\":\"you\",\"amountCents\":%d}' -H 'Idempotency-Key: mine-%d' %s/v1/entities/lot/%s/PlaceBid\n", 2*l.view.GetNextBidCents(), l.view.GetBidCount(), url, l.id)
+		fmt.Fprintf(w, "  curl --json '{\"bidder\":\"you\",\"amountCents\":%d}' -H 'Idempotency-Key: mine-%d' %s/v1/entities/lot/%s/PlaceBid\n", amount, l.view.GetBidCount(), url, l.id)
 		fmt.Fprintf(w, "  curl %s/v1/entities/lot/%s/GetLot\n", url, l.id)
 		return
 	}

@@ -56,37 +56,67 @@ var (
 	optional = []string{"item", "final_price"}
 )
 
+// maxLine limits the bytes of one line.
+const maxLine = 64 << 10
+
 // Read reads a file of bids. It returns the auctions in the order in which the file names
 // them, each with its good lines in order of bid time (equal times in the file's order), and all
 // lines that are not good. The error is for a file of which nothing can be used.
+//
+// Each line stands for itself: a field with a line break in it, which CSV would allow
+// within quotes, is two bad lines, so that a quote that is never closed costs one line and not the rest of the file.
 func Read(r io.Reader) ([]Auction, []Problem, error) {
-	lines := csv.NewReader(withoutMark(r))
-	lines.FieldsPerRecord = -1
-	columns, err := readHeader(lines)
-	if err != nil {
-		return nil, nil, err
-	}
-	f := file{columns: columns, byName: map[string]int{}}
-	for n := 0; ; n++ {
-		if n == maxLines {
-			return nil, nil, fmt.Errorf("more than %d lines: split the file", maxLines)
-		}
-		fields, err := lines.Read()
-		var bad *csv.ParseError
+	lines := bufio.NewScanner(withoutMark(r))
+	lines.Buffer(nil, maxLine)
+	f := file{byName: map[string]int{}}
+	n := 1
+	for ; lines.Scan(); n++ {
 		switch {
-		case errors.Is(err, io.EOF):
-			return f.sorted(), f.problems, nil
-		case errors.As(err, &bad):
-			f.problems = append(f.problems, Problem{bad.StartLine, bad.Err.Error()})
-			continue
-		case err != nil:
-			return nil, nil, err
-		}
-		line, _ := lines.FieldPos(0)
-		if err := f.add(line, fields); err != nil {
-			f.problems = append(f.problems, Problem{line, err.Error()})
+		case n == 1:
+			columns, err := readHeader(lines.Text())
+			if err != nil {
+				return nil, nil, err
+			}
+			f.columns = columns
+		case n > maxLines:
+			return nil, nil, fmt.Errorf("more than %d lines: split the file", maxLines)
+		default:
+			f.read(n, lines.Text())
 		}
 	}
+	switch err := lines.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return nil, nil, fmt.Errorf("line %d: it is longer than %d bytes: is this a file of bids?", n, maxLine)
+	case err != nil:
+		return nil, nil, err
+	case n == 1:
+		return nil, nil, errors.New("line 1: the file is empty, the header is missing")
+	}
+	return f.sorted(), f.problems, nil
+}
+
+// read takes one line; an empty one says nothing.
+func (f *file) read(n int, text string) {
+	if text == "" {
+		return
+	}
+	fields, err := split(text)
+	if err == nil {
+		err = f.add(n, fields)
+	}
+	if err != nil {
+		f.problems = append(f.problems, Problem{n, err.Error()})
+	}
+}
+
+// split returns the fields of one line.
+func split(line string) ([]string, error) {
+	fields, err := csv.NewReader(strings.NewReader(line)).Read()
+	var bad *csv.ParseError
+	if errors.As(err, &bad) {
+		return nil, bad.Err // without its own count of lines, which is always 1
+	}
+	return fields, err
 }
 
 // withoutMark skips the byte order mark that spreadsheets write.
@@ -98,8 +128,8 @@ func withoutMark(r io.Reader) io.Reader {
 	return b
 }
 
-func readHeader(lines *csv.Reader) (map[string]int, error) {
-	header, err := lines.Read()
+func readHeader(line string) (map[string]int, error) {
+	header, err := split(line)
 	if err != nil {
 		return nil, fmt.Errorf("line 1: the header cannot be read: %w", err)
 	}

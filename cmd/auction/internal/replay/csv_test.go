@@ -55,6 +55,7 @@ func TestEachBadLineIsReportedWithItsNumberAndTheGoodOnesAreKept(t *testing.T) {
 		{"no time", "1,A lamp,9.99,,ann,30,20\n", "bid_time_days: "},
 		{"a time that is no number", "1,A lamp,9.99,NaN,ann,30,20\n", "bid_time_days: "},
 		{"another opening bid", "1,A lamp,9.98,0.5,ann,30,20\n", "differ from those of auction 1 in line 2"},
+		{"a quote that is never closed", "1,\"A lamp,9.99,0.5,ann,30,20\n", "missing \""},
 		{"a bare quote", "1,A \"lamp,9.99,0.5,ann,30,20\n", "bare \""},
 	}
 	for _, test := range tests {
@@ -74,6 +75,7 @@ func TestEachBadLineIsReportedWithItsNumberAndTheGoodOnesAreKept(t *testing.T) {
 func TestAFileWithoutTheColumnsIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
+		"a long line":    strings.Repeat("x", 1<<17),
 		"empty":          "",
 		"another header": "a,b,c\n",
 		"a column twice": "auction,auction,opening_bid,bid_time_days,bidder,max_bid\n",

@@ -31,7 +31,8 @@ type PassiveFigures struct {
 	Machine
 }
 
-func (p Passive) check() error {
+// Check tells what is wrong with the measurement.
+func (p Passive) Check() error {
 	switch {
 	case p.Entities < 1 || p.Entities > maxEntities:
 		return fmt.Errorf("%d entities: use 1 to %d", p.Entities, maxEntities)
@@ -50,7 +51,7 @@ const (
 
 // Run makes all entities live, each by one command, and waits until none is.
 func (p Passive) Run(ctx context.Context) (f PassiveFigures, err error) {
-	if err := p.check(); err != nil {
+	if err := p.Check(); err != nil {
 		return f, err
 	}
 	p.small = true

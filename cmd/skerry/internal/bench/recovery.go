@@ -32,7 +32,8 @@ type RecoveryFigures struct {
 	Machine
 }
 
-func (r Recovery) check() error {
+// Check tells what is wrong with the measurement.
+func (r Recovery) Check() error {
 	switch {
 	case r.Events < 1 || r.Events > maxEntities:
 		return fmt.Errorf("%d events: use 1 to %d", r.Events, maxEntities)
@@ -46,7 +47,7 @@ func (r Recovery) check() error {
 
 // Run writes the entity once and recovers it in a new host, as often as asked.
 func (r Recovery) Run(ctx context.Context) (f RecoveryFigures, err error) {
-	if err := r.check(); err != nil {
+	if err := r.Check(); err != nil {
 		return f, err
 	}
 	dir, remove, err := r.scratch()

@@ -42,7 +42,8 @@ type StartFigures struct {
 
 const maxJournalBytes = 1 << 40
 
-func (s Start) check() error {
+// Check tells what is wrong with the measurement.
+func (s Start) Check() error {
 	switch {
 	case s.JournalBytes < 1 || s.JournalBytes > maxJournalBytes:
 		return fmt.Errorf("a journal of %d bytes: use 1 to %d", s.JournalBytes, int64(maxJournalBytes))
@@ -60,7 +61,7 @@ func (s Start) check() error {
 
 // Run fills a journal and starts the program on it, as often as asked.
 func (s Start) Run(ctx context.Context) (f StartFigures, err error) {
-	if err := s.check(); err != nil {
+	if err := s.Check(); err != nil {
 		return f, err
 	}
 	dir, remove, err := s.scratch()

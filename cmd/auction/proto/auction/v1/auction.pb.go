@@ -278,8 +278,9 @@ type LotView struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Lot   string                 `protobuf:"bytes,1,opt,name=lot,proto3" json:"lot,omitempty"`
 	Title string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
-	// Opened and closed by a clerk, not by time.
-	Live         bool  `protobuf:"varint,3,opt,name=live,proto3" json:"live,omitempty"`
+	// Sold live: a clerk closes it, not time. It says nothing about whether the lot
+	// is open; closed does.
+	LiveAuction  bool  `protobuf:"varint,3,opt,name=live_auction,json=liveAuction,proto3" json:"live_auction,omitempty"`
 	Closed       bool  `protobuf:"varint,4,opt,name=closed,proto3" json:"closed,omitempty"`
 	OpeningCents int64 `protobuf:"varint,5,opt,name=opening_cents,json=openingCents,proto3" json:"opening_cents,omitempty"`
 	// What the leader pays as things stand; 0 before the first bid.
@@ -287,7 +288,8 @@ type LotView struct {
 	// Whose maximum is highest; the winner once the lot is closed.
 	Leader string `protobuf:"bytes,7,opt,name=leader,proto3" json:"leader,omitempty"`
 	// The least maximum that outbids the price by a full increment. The leader's maximum
-	// may be higher still. 0 once the lot is closed.
+	// may be higher still. 0 once the lot is closed, and where that would be more than
+	// any bid may be.
 	NextBidCents int64 `protobuf:"varint,8,opt,name=next_bid_cents,json=nextBidCents,proto3" json:"next_bid_cents,omitempty"`
 	// How many bids the lot has taken.
 	BidCount int64 `protobuf:"varint,9,opt,name=bid_count,json=bidCount,proto3" json:"bid_count,omitempty"`
@@ -345,9 +347,9 @@ func (x *LotView) GetTitle() string {
 	return ""
 }
 
-func (x *LotView) GetLive() bool {
+func (x *LotView) GetLiveAuction() bool {
 	if x != nil {
-		return x.Live
+		return x.LiveAuction
 	}
 	return false
 }
@@ -730,11 +732,11 @@ const file_auction_v1_auction_proto_rawDesc = "" +
 	"\n" +
 	"\bCloseLot\" \n" +
 	"\x06GetLot\x12\x16\n" +
-	"\x06newest\x18\x01 \x01(\x05R\x06newest\"\xce\x03\n" +
+	"\x06newest\x18\x01 \x01(\x05R\x06newest\"\xdd\x03\n" +
 	"\aLotView\x12\x10\n" +
 	"\x03lot\x18\x01 \x01(\tR\x03lot\x12\x14\n" +
-	"\x05title\x18\x02 \x01(\tR\x05title\x12\x12\n" +
-	"\x04live\x18\x03 \x01(\bR\x04live\x12\x16\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\x12!\n" +
+	"\flive_auction\x18\x03 \x01(\bR\vliveAuction\x12\x16\n" +
 	"\x06closed\x18\x04 \x01(\bR\x06closed\x12#\n" +
 	"\ropening_cents\x18\x05 \x01(\x03R\fopeningCents\x12\x1f\n" +
 	"\vprice_cents\x18\x06 \x01(\x03R\n" +
