@@ -81,6 +81,8 @@ type shardActor struct {
 	props    *actor.Props // of the entities
 	spawning *entityActor
 
+	performing bool // Ready is being carried out
+
 	pending atomic.Int64 // unanswered commands, counted by the host
 	wake    *time.Timer
 	wakeAt  int64
@@ -162,7 +164,9 @@ func (a *shardActor) guarded(msg any) {
 		}
 	}()
 	a.handle(msg)
+	a.performing = true
 	a.perform()
+	a.performing = false
 }
 
 func (a *shardActor) handle(msg any) {
@@ -209,16 +213,21 @@ func (a *shardActor) spawnEntity(i instance, fingerprint string) *actor.PID {
 func (e *entityActor) Receive(c actor.Context) {
 	switch msg := c.Message().(type) {
 	case *shard.Handled:
+		defer e.tell(msg) // also when the handler ends its goroutine, as a test's FailNow does
 		e.instance.handle(msg, e.shard.maxEntry())
-		if msg.Stack != nil {
-			e.shard.host.log.Error("handler panicked", "shard", e.shard.number, "panic", msg.Failure, "stack", string(msg.Stack))
-		}
-		e.shard.tell(msg)
 	case *shard.Encoded:
 		msg.Fingerprint = e.print
 		msg.State, msg.Err = e.instance.encode()
 		e.shard.then(func(m *shard.Machine, now int64) { m.Encoded(now, msg) })
 	}
+}
+
+// tell takes what came of a command back to the shard.
+func (e *entityActor) tell(h *shard.Handled) {
+	if h.Stack != nil {
+		e.shard.host.log.Error("handler panicked", "shard", e.shard.number, "panic", h.Failure, "stack", string(h.Stack))
+	}
+	e.shard.tell(h)
 }
 
 func (a *shardActor) maxEntry() int {

@@ -25,7 +25,8 @@ type Request struct {
 	Type, ID string
 	// Command is the full or the short name of the command's message.
 	Command string
-	// Payload is the command's message, encoded.
+	// Payload is the command's message, encoded. It must not be changed after the call, not even
+	// after it returned.
 	Payload []byte
 	// Key makes a repeat of the command safe. The zero Key lets the Caller choose one.
 	Key CommandKey
@@ -43,7 +44,7 @@ type Request struct {
 
 // Response is the reply to a command or query.
 type Response struct {
-	// Payload is the reply's message, encoded.
+	// Payload is the reply's message, encoded. It is shared with repeats and must not be changed.
 	Payload []byte
 	Receipt Receipt
 }

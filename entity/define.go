@@ -1,6 +1,7 @@
 package entity
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -171,7 +172,11 @@ func newMethod[S any, C, R proto.Message](query bool, handle func(S, Command[C])
 	desc := c.ProtoReflect().Descriptor()
 	run := func(state S, msg C, at Moment) (Effect, proto.Message, error) {
 		effect, reply, err := handle(state, Command[C]{Msg: msg, EntityID: at.EntityID, Time: at.Time, Version: at.Version, Principal: at.Principal, Timer: at.Timer})
-		if err != nil {
+		var no *Rejection
+		switch {
+		case errors.As(err, &no) && strings.HasPrefix(no.Code, reservedCode):
+			return None, nil, fmt.Errorf("it rejected with %q, a code of the runtime: use entity.Reject", no.Code)
+		case err != nil:
 			return None, nil, err
 		}
 		return effect, reply, nil

@@ -35,20 +35,34 @@ func (d *dispatcher) Schedule(run func()) {
 		r.next <- run
 		return
 	}
-	d.mu.Unlock()
+	if d.stopped { // the last word of a goroutine to an actor that is gone
+		d.mu.Unlock()
+		run()
+		return
+	}
 	d.work.Add(1)
+	d.mu.Unlock()
 	go d.keepRunning(&runner{next: make(chan func(), 1)}, run)
 }
 
 func (d *dispatcher) keepRunning(r *runner, run func()) {
-	defer d.work.Done()
+	ended := false
+	defer func() {
+		if !ended { // a handler ended the goroutine: its mailbox still wants one
+			go d.keepRunning(r, run)
+			return
+		}
+		d.work.Done()
+	}()
 	for run != nil {
 		run()
 		if !d.rest(r) {
+			ended = true
 			return
 		}
 		run = <-r.next
 	}
+	ended = true
 }
 
 // rest reports whether the runner may wait for more.

@@ -572,6 +572,7 @@ func openPebble(t *testing.T, dir string) journal.Journal {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = j.Close() }) // some tests have closed it by then
 	return j
 }
 

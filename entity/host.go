@@ -134,7 +134,7 @@ func (h *Host) Call(ctx context.Context, req *Request) (*Response, error) {
 	a.tell(c)
 	resp, err := h.await(ctx, a, c)
 	if ours {
-		h.keys.close(to, &key, errors.Is(err, ErrUnknownOutcome))
+		h.keys.close(to, &key)
 	}
 	h.pendingBytes.Add(-int64(size))
 	return resp, err
@@ -144,6 +144,12 @@ func (h *Host) Call(ctx context.Context, req *Request) (*Response, error) {
 func (h *Host) await(ctx context.Context, a *shardActor, c *pending) (*Response, error) {
 	select {
 	case <-c.done:
+	case <-a.stopped:
+		select {
+		case <-c.done: // answered before the shard ended
+		default:
+			return nil, &Error{Kind: ErrUnavailable, Reason: "the node has stopped", RetryAfter: time.Second}
+		}
 	case <-ctx.Done():
 		return nil, &Error{Kind: ErrUnknownOutcome, Reason: "the caller gave up waiting", Cause: ctx.Err()}
 	}

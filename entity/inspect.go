@@ -12,7 +12,6 @@ import (
 
 	"github.com/skerryhq/skerry/entity/internal/shard"
 	"github.com/skerryhq/skerry/journal"
-	logv1 "github.com/skerryhq/skerry/proto/skerry/log/v1"
 )
 
 // Shards tells the state of each shard, in order.
@@ -130,40 +129,40 @@ func (v *viewer) before(version uint64, _ []byte) error {
 }
 
 func (v *viewer) entry(_ uint64, b []byte) error {
-	e, err := shard.DecodeEntry(b)
-	if err != nil {
+	var e shard.Entry
+	if err := e.Decode(b); err != nil {
 		return brokenError{err}
 	}
-	v.info.Version, v.info.Entry = e.GetVersion(), e.GetEntry()
-	first := e.GetVersion() - uint64(len(e.GetEvents())) + 1
-	for i, ev := range e.GetEvents() {
+	v.info.Version, v.info.Entry = e.Version, e.Number
+	first := e.Version - uint64(len(e.Events)) + 1
+	for i, ev := range e.Events {
 		if len(v.info.Events) == maxShownEvents {
 			v.info.Events = v.info.Events[1:]
 			v.info.Omitted++
 		}
 		v.info.Events = append(v.info.Events, EventInfo{
-			Version: first + uint64(i), Entry: e.GetEntry(), Type: ev.GetType(), Data: v.data(ev),
-			Time: time.Unix(0, e.GetTimeNs()).UTC(), Command: e.GetCommand(), Key: shard.KeyOf(e).String(),
-			Principal: e.GetPrincipal(), Cause: e.GetCause(), Trace: e.GetTrace(),
+			Version: first + uint64(i), Entry: e.Number, Type: string(ev.Type), Data: v.data(ev),
+			Time: time.Unix(0, e.Time).UTC(), Command: string(e.Command), Key: e.Key.String(),
+			Principal: string(e.Principal), Cause: string(e.Cause), Trace: string(e.Trace),
 		})
 	}
 	return nil
 }
 
 // data renders an event for people.
-func (v *viewer) data(ev *logv1.Event) json.RawMessage {
+func (v *viewer) data(ev shard.StoredEvent) json.RawMessage {
 	for _, empty := range v.def.messageMakers() {
 		msg := empty()
-		if string(msg.ProtoReflect().Descriptor().FullName()) != ev.GetType() {
+		if string(msg.ProtoReflect().Descriptor().FullName()) != string(ev.Type) {
 			continue
 		}
-		if proto.Unmarshal(ev.GetPayload(), msg) == nil {
+		if proto.Unmarshal(ev.Payload, msg) == nil {
 			if b, err := protojson.Marshal(msg); err == nil {
 				return b
 			}
 		}
 	}
-	b, _ := json.Marshal(ev.GetPayload()) // base64: its type is not known here
+	b, _ := json.Marshal(ev.Payload) // base64: its type is not known here
 	return b
 }
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -53,7 +55,12 @@ func (x *typed[S]) apply(typ, payload []byte) (err error) {
 	return nil
 }
 
-func (x *typed[S]) restore(state []byte) error {
+func (x *typed[S]) restore(state []byte) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("decoding the state panicked: %v", r)
+		}
+	}()
 	s, err := x.t.codec.decode(state)
 	if err == nil {
 		x.state = s
@@ -75,14 +82,20 @@ func (x *typed[S]) show() ([]byte, error) { return x.t.codec.show(x.state) }
 // handle runs the handler and the apply rules. The state changes only if all
 // of it went well.
 func (x *typed[S]) handle(out *shard.Handled, maxEntry int) {
+	returned := false // not after a panic, nor after runtime.Goexit
 	defer func() {
-		if r := recover(); r != nil {
+		if r := recover(); r != nil || !returned {
 			*out = shard.Handled{
 				Handle: out.Handle, Rebuild: true, Stack: debug.Stack(),
 				Failure: fmt.Sprintf("%s of %s %q panicked: %v", out.Handle.Command.Name, x.t.name, x.id, r),
 			}
 		}
 	}()
+	x.decide(out, maxEntry)
+	returned = true
+}
+
+func (x *typed[S]) decide(out *shard.Handled, maxEntry int) {
 	h := &out.Handle
 	if h.No != nil {
 		x.reject(out, h.No)
@@ -108,6 +121,7 @@ func (x *typed[S]) handle(out *shard.Handled, maxEntry int) {
 		}
 	default:
 		x.store(out, effect, reply, maxEntry)
+		out.Rebuild = out.Failure != "" || out.Rejection != nil // a rule may have changed the state in place
 	}
 }
 
@@ -124,10 +138,20 @@ func (x *typed[S]) fail(out *shard.Handled, err error) {
 
 // reject answers no. It is stored only where the no has to be final.
 func (x *typed[S]) reject(out *shard.Handled, no *shard.Rejection) {
+	no = &shard.Rejection{Code: storable(no.Code), Message: storable(no.Message)}
 	out.Rejection = no
 	if out.Handle.StoreNo && !out.Handle.Command.Query {
 		out.Entry = shard.EncodeEntry(&out.Handle, &shard.Outcome{Rejection: no})
 	}
+}
+
+// storable makes a handler's text what the journal can hold: valid UTF-8, and short.
+func storable(text string) string {
+	const most = 4 << 10
+	if len(text) > most {
+		text = text[:most]
+	}
+	return strings.ToValidUTF8(text, "\ufffd")
 }
 
 // store encodes effect and reply as one entry, and applies the events.
@@ -148,7 +172,7 @@ func (x *typed[S]) store(out *shard.Handled, effect Effect, reply proto.Message,
 			}
 		}
 	}
-	if err := x.timers(effect, &o); err != nil {
+	if err := x.timers(&out.Handle, effect, &o); err != nil {
 		x.fail(out, err)
 		return
 	}
@@ -180,8 +204,14 @@ func (x *typed[S]) take(state S, ev proto.Message, o *shard.Outcome) (S, error) 
 // maxTimers bounds the timers that one command changes.
 const maxTimers = 1000
 
+// maxPending bounds the pending timers of one entity.
+const maxPending = 10_000
+
 // timers checks and encodes what an effect does to the entity's timers.
-func (x *typed[S]) timers(effect Effect, o *shard.Outcome) error {
+func (x *typed[S]) timers(h *shard.Handle, effect Effect, o *shard.Outcome) error {
+	if h.Pending+len(effect.arms) > maxPending && len(effect.arms) > 0 {
+		return fmt.Errorf("it would have more than %d timers pending", maxPending)
+	}
 	if len(effect.arms)+len(effect.cancels) > maxTimers {
 		return fmt.Errorf("it changes %d timers; at most %d are allowed in one command", len(effect.arms)+len(effect.cancels), maxTimers)
 	}
@@ -198,7 +228,13 @@ func (x *typed[S]) timers(effect Effect, o *shard.Outcome) error {
 		if err != nil {
 			return fmt.Errorf("encode %s: %w", name, err)
 		}
+		o.Arms = slices.DeleteFunc(o.Arms, func(b shard.Arm) bool { return b.Name == a.Name }) // the last one counts
 		o.Arms = append(o.Arms, shard.Arm{Name: a.Name, Due: dueNs(a.At), Command: name, Payload: payload})
+	}
+	for _, name := range effect.cancels {
+		if err := checkName("name of a timer", name); err != nil {
+			return err
+		}
 	}
 	o.Cancels = effect.cancels
 	return nil

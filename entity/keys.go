@@ -24,21 +24,14 @@ type clientKeys struct {
 // openNumbers holds, per entity, the numbers that are open, in ascending order.
 type openNumbers struct {
 	mu sync.Mutex
-	of map[journal.Entity][]openNumber
-}
-
-// openNumber is closed by the answer. One whose outcome stayed unknown is open until it is too
-// old to be sent again.
-type openNumber struct {
-	number  uint64
-	expires int64 // Unix nanoseconds; 0: not yet unknown
+	of map[journal.Entity][]uint64
 }
 
 func newClientKeys() *clientKeys {
 	k := &clientKeys{}
 	_, _ = rand.Read(k.id[:]) // never fails
 	for i := range k.parts {
-		k.parts[i].of = map[journal.Entity][]openNumber{}
+		k.parts[i].of = map[journal.Entity][]uint64{}
 	}
 	return k
 }
@@ -52,28 +45,23 @@ func (k *clientKeys) open(of journal.Entity, now time.Time) shard.Key {
 	p := k.part(of)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	issued := now.UnixNano()
-	held := p.of[of]
-	for len(held) > 0 && held[0].expires != 0 && held[0].expires < issued {
-		held = held[1:]
-	}
 	n := k.next.Add(1) // under the lock: the numbers of one entity ascend
-	held = append(held, openNumber{number: n})
+	held := append(p.of[of], n)
 	p.of[of] = held
-	return shard.Key{Kind: shard.ClientKey, Client: k.id, Number: n, Oldest: held[0].number, Issued: issued}
+	return shard.Key{Kind: shard.ClientKey, Client: k.id, Number: n, Oldest: held[0], Issued: now.UnixNano()}
 }
 
-// close ends a key's use. After an unknown outcome it stays open for its age.
-func (k *clientKeys) close(of journal.Entity, key *shard.Key, unknown bool) {
+// close ends a key's use, with whatever outcome: the call is over and nobody else has the
+// key, so nobody can send it again. (An entity takes the commands of one node in
+// order, so a late one is never below the mark of its successors.)
+func (k *clientKeys) close(of journal.Entity, key *shard.Key) {
 	p := k.part(of)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	held := p.of[of]
-	i := slices.IndexFunc(held, func(o openNumber) bool { return o.number == key.Number })
+	i := slices.Index(held, key.Number)
 	switch {
 	case i < 0:
-	case unknown:
-		held[i].expires = key.Issued + int64(shard.KeyAge)
 	case len(held) == 1:
 		delete(p.of, of)
 	default:

@@ -23,9 +23,7 @@ func (a *shardActor) perform() {
 	}
 	a.toJournal(r)
 	a.toEntities(r)
-	for i := range r.Answers {
-		a.answer(&r.Answers[i])
-	}
+	a.deliver()
 	for _, f := range r.Failures {
 		a.host.log.Error(f, "shard", a.number)
 	}
@@ -169,6 +167,13 @@ func (h *Host) recoverEntity(of journal.Entity, x shard.Recover) (*rebuilt, Defi
 	return r, def, err
 }
 
+func (a *shardActor) deliver() {
+	answers := a.m.Ready().Answers
+	for i := range answers {
+		a.answer(&answers[i])
+	}
+}
+
 // answer tells a caller what became of its command.
 func (a *shardActor) answer(ans *shard.Answer) {
 	c := ans.Command.Tag.(*pending)
@@ -255,11 +260,13 @@ const minWake = time.Millisecond
 // broken stops the shard after a defect of its machine.
 func (a *shardActor) broken(r any) {
 	a.host.log.Error("shard stops: its machine panicked", "shard", a.number, "panic", r, "stack", string(debug.Stack()))
-	a.m.Done()
-	a.m.Abort(a.host.now().UnixNano(), fmt.Sprintf("the shard's machine panicked: %v", r))
-	for i := range a.m.Ready().Answers {
-		a.answer(&a.m.Ready().Answers[i])
+	if !a.performing {
+		a.deliver() // what was decided before the panic
 	}
+	a.m.Done()
+	a.performing = false
+	a.m.Abort(a.host.now().UnixNano(), fmt.Sprintf("the shard's machine panicked: %v", r))
+	a.deliver()
 	a.m.Done()
 	a.tellPhase()
 }

@@ -13,14 +13,14 @@
 //
 //	Idempotency-Key: KEY    names the command, so that sending it again is safe
 //	If-Match: "7"           run only at this version; "0": only if the entity is new
-//	Skerry-Timeout: 2s      wait no longer than this (default 5 s, at most 60 s)
+//	Skerry-Timeout: 2s      wait no longer than this (default 5 s; more than 60 s is cut to 60 s)
 //	Skerry-Local: true      queries: a faster answer that may be stale
 //	Traceparent: 00-…       W3C trace, stored with the command
 //
 //	ETag: "8"               in answers: the entity's version
 //	Skerry-Token: …         in answers: what a read model must have passed to show this
 //	Skerry-Repeated: true   in answers: this command had been answered before
-//	Skerry-Entity-Id: …     in answers: the id that the service made
+//	Skerry-Entity-Id: …     in answers: the id that the service made, with 201
 //
 // A made id follows from type, principal and key: a repeat reaches the same entity.
 //

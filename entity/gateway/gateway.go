@@ -85,14 +85,13 @@ func (g *gateway) call(w http.ResponseWriter, r *http.Request, t target) error {
 	defer release()
 	if t.id == "" {
 		w.Header().Set(headerEntityID, req.ID)
-		w.Header().Set("Location", pathOf(req.Type, req.ID))
 	}
 	if err := ctx.Err(); err != nil {
 		return &entity.Error{Kind: entity.ErrUnavailable, Reason: "its deadline passed before it was sent to the entity", Cause: err}
 	}
 	resp, err := g.Caller.Call(ctx, req)
 	if err != nil {
-		return err
+		return ofCall(err, meta.key != "")
 	}
 	return writeReply(w, t, req, resp)
 }
@@ -154,7 +153,6 @@ func (g *gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
 	ctx, log := r.Context(), g.Logger.With("method", r.Method, "path", r.URL.EscapedPath())
 	if errors.Is(ctx.Err(), context.Canceled) {
 		log.DebugContext(ctx, "the client went away before its answer", "error", err)
-		return
 	}
 	p := problemOf(err)
 	switch {

@@ -185,10 +185,10 @@ func TestWrongRequestsAreToldWhatIsWrong(t *testing.T) {
 		"passed deadline":              {"POST", arm, "{}", []string{"Skerry-Timeout: -1s"}, 400, "passed already"},
 		"no time at all":               {"POST", arm, "{}", []string{"Skerry-Timeout: 0"}, 400, "passed already"},
 		"timeout that is no time":      {"POST", arm, "{}", []string{"Skerry-Timeout: soon"}, 400, "no time"},
-		"unknown parameter":            {"GET", look + "?colour=red", "", nil, 400, `no field "colour"`},
-		"parameter of another kind":    {"GET", look + "?number=many", "", nil, 400, "number"},
-		"bad boolean":                  {"GET", look + "?proto3Optional=1", "", nil, 400, "proto3"},
-		"unknown enum":                 {"GET", look + "?type=TYPE_X", "", nil, 400, "TYPE_X"},
+		"unknown parameter":            {"GET", look + "?colour=red", "", nil, 400, `no parameter "colour"`},
+		"parameter of another kind":    {"GET", look + "?number=many", "", nil, 400, `the parameter number is "many", which is no int32`},
+		"bad boolean":                  {"GET", look + "?proto3Optional=1", "", nil, 400, "the parameter proto3Optional is"},
+		"unknown enum":                 {"GET", look + "?type=TYPE_X", "", nil, 400, "the parameter type is"},
 		"parameter twice":              {"GET", look + "?name=a&name=b", "", nil, 400, "2 times"},
 		"parameter under two names":    {"GET", look + "?jsonName=a&json_name=b", "", nil, 400, "two names"},
 		"parameter that is a message":  {"GET", look + "?options=x", "", nil, 400, "no single value"},
@@ -312,7 +312,7 @@ func TestRepeatWithoutIDReachesTheSameEntity(t *testing.T) {
 		if w.Code != http.StatusCreated {
 			t.Fatalf("answered %d: %s", w.Code, w.Body)
 		}
-		if w.Header().Get("Skerry-Entity-Id") != got.ID || w.Header().Get("Location") != "/v1/entities/timer/"+got.ID {
+		if w.Header().Get("Skerry-Entity-Id") != got.ID || w.Header().Values("Location") != nil {
 			t.Fatalf("the headers %v do not tell the id %q", w.Header(), got.ID)
 		}
 		return got.ID
@@ -610,5 +610,39 @@ func TestWrongConfigNamesItsField(t *testing.T) {
 		if _, err := gateway.New(cfg); err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("a config with a wrong %s gives %v", field, err)
 		}
+	}
+}
+
+func TestRemedyForARejectionSpeaksOfAKeyOnlyIfThereWasOne(t *testing.T) {
+	t.Parallel()
+	h := serve(t, failing(entity.Reject("low", "bid more")), nil)
+	for name, test := range map[string]struct {
+		headers []string
+		want    string
+	}{
+		"with a key":    {[]string{"Idempotency-Key: k"}, "the same key gets the same answer"},
+		"without a key": {nil, "Sent again, the command is decided anew"},
+	} {
+		w := send(h, "POST", "/v1/entities/timer/7/Timer", "", test.headers...)
+		if w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), test.want) {
+			t.Errorf("%s: answered %d %s, want 409 with %q", name, w.Code, w.Body, test.want)
+		}
+	}
+}
+
+func TestCommandsOfTimersAreHidden(t *testing.T) {
+	t.Parallel()
+	bell := entity.Define[struct{}]("bell",
+		entity.Query(func(struct{}, entity.Command[*emptypb.Empty]) (*emptypb.Empty, error) { return nil, nil }),
+		entity.OnTimer(func(struct{}, entity.Command[*wrapperspb.BoolValue]) (entity.Effect, *emptypb.Empty, error) {
+			return entity.None, &emptypb.Empty{}, nil
+		}))
+	h := serve(t, answering(nil), func(c *gateway.Config) { c.Types = []entity.Definition{bell} })
+	if w := send(h, "GET", "/v1/entities", ""); !strings.Contains(w.Body.String(), "Empty") || strings.Contains(w.Body.String(), "BoolValue") {
+		t.Errorf("the index is %s, want Empty in it and not BoolValue", w.Body)
+	}
+	w := send(h, "POST", "/v1/entities/bell/7/BoolValue", "true")
+	if w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "skerry/unknown-command") {
+		t.Errorf("a timer's command is answered %d %s, want 404", w.Code, w.Body)
 	}
 }

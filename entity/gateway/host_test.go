@@ -142,15 +142,15 @@ func TestHostMakesOneEntityPerKey(t *testing.T) {
 	s := startService(t)
 	first := s.send(t, "POST", "/v1/entities/timer/Timer", `{"name":"n"}`, "Idempotency-Key: k")
 	again := s.send(t, "POST", "/v1/entities/timer/Timer", `{"name":"n"}`, "Idempotency-Key: k")
-	if first.status != 201 || again.status != 201 || first.body != again.body || first.header.Get("Location") != again.header.Get("Location") {
+	if first.status != 201 || again.status != 201 || first.body != again.body || first.header.Get("Skerry-Entity-Id") != again.header.Get("Skerry-Entity-Id") {
 		t.Errorf("a repeat is answered %+v, the first was %+v", again, first)
 	}
 	other := s.send(t, "POST", "/v1/entities/timer/Timer", `{"name":"m"}`, "Idempotency-Key: k")
 	if other.status != 422 {
 		t.Errorf("another command with the key is answered %d %s, want 422", other.status, other.body)
 	}
-	look := s.send(t, "GET", first.header.Get("Location")+"/Empty", "")
+	look := s.send(t, "GET", "/v1/entities/timer/"+first.header.Get("Skerry-Entity-Id")+"/Empty", "")
 	if look.body != "\"1\"\n" {
-		t.Errorf("the entity at %s counts %s, want 1", first.header.Get("Location"), look.body)
+		t.Errorf("the entity %s counts %s, want 1", first.header.Get("Skerry-Entity-Id"), look.body)
 	}
 }

@@ -19,7 +19,7 @@ import (
 // describe tells how to use a type, with an example of each of its messages.
 func describe(def entity.Definition) *apiv1.EntityType {
 	t := &apiv1.EntityType{Name: def.Name()}
-	for _, info := range def.Commands() {
+	for _, info := range open(def) {
 		c := &apiv1.Command{
 			Name: info.Short, Message: info.Name, Query: info.Query,
 			Path:    root + "/" + url.PathEscape(def.Name()) + "/{id}/" + info.Short,

@@ -113,33 +113,57 @@ func fromParameters(params url.Values, msg proto.Message) error {
 			field = fields.ByName(protoreflect.Name(name))
 		}
 		if field == nil {
-			return malformed("the query %s has no field %s", msg.ProtoReflect().Descriptor().FullName(), quoted(name)).
+			return malformed("the query %s has no parameter %s", msg.ProtoReflect().Descriptor().FullName(), quoted(name)).
 				remedied("See GET " + root + " for its fields.")
 		}
 		if _, twice := object[field.JSONName()]; twice {
-			return malformed("the field %s is given under two names", field.Name()).remedied("Give it once.")
+			return malformed("the parameter %s is given under two names", field.Name()).remedied("Give it once.")
 		}
 		value, err := parameter(field, params[name])
 		if err != nil {
 			return err
 		}
+		if err := fromObject(map[string]any{field.JSONName(): value}, msg.ProtoReflect().New().Interface()); err != nil {
+			return malformed("the parameter %s is %s, which is no %s", name, quoted(strings.Join(params[name], ", ")), kindOf(field)).
+				remedied("Correct the parameter; see GET " + root + " for an example of each query.")
+		}
 		object[field.JSONName()] = value
 	}
-	text, err := json.Marshal(object)
-	if err != nil {
-		return malformed("the URL's parameters: %v", err)
+	if err := fromObject(object, msg); err != nil {
+		return malformed("the parameters together are no %s: %s", msg.ProtoReflect().Descriptor().FullName(), protoText(err)).
+			remedied("Of parameters that exclude each other, give one.")
 	}
-	return fromJSON(text, msg)
+	return nil
+}
+
+// fromObject fills a message with the values of its fields in JSON.
+func fromObject(fields map[string]any, msg proto.Message) error {
+	text, err := json.Marshal(fields)
+	if err != nil {
+		return err
+	}
+	return protojson.Unmarshal(text, msg)
+}
+
+// kindOf names what a field takes as the .proto file does.
+func kindOf(field protoreflect.FieldDescriptor) string {
+	switch {
+	case field.Message() != nil:
+		return string(field.Message().FullName())
+	case field.Enum() != nil:
+		return string(field.Enum().FullName())
+	}
+	return field.Kind().String()
 }
 
 func parameter(field protoreflect.FieldDescriptor, values []string) (any, error) {
 	if field.IsMap() || (field.Message() != nil && !hasTextForm(field.Message())) {
-		return nil, malformed("the field %s is no single value, so it cannot be given in a URL", field.Name()).
+		return nil, malformed("the parameter %s is no single value, so it cannot be given in a URL", field.Name()).
 			remedied("Send the query by POST, with a JSON body.")
 	}
 	if !field.IsList() {
 		if len(values) != 1 {
-			return nil, malformed("the field %s is given %d times", field.Name(), len(values)).remedied("Give it once.")
+			return nil, malformed("the parameter %s is given %d times", field.Name(), len(values)).remedied("Give it once.")
 		}
 		return literal(field, values[0]), nil
 	}

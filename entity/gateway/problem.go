@@ -88,7 +88,11 @@ var rulings = map[string]ruling{
 	codeKeyReused:       {http.StatusUnprocessableEntity, "Give each command a key of its own; repeat one only with the same body."},
 }
 
-const remedyRejection = "The entity said no. The same command with the same key gets the same answer."
+// What to do about an entity's own "no". One to a command with a key was stored with the key.
+const (
+	remedyRejection      = "The entity said no. Sent again, the command is decided anew."
+	remedyKeyedRejection = "The entity said no. The same command with the same key gets the same answer."
+)
 
 // problemOf tells what HTTP says to an error of a Caller.
 func problemOf(err error) *problem {
@@ -119,6 +123,19 @@ func ofRejection(no *entity.Rejection) *problem {
 	p := refuse(rule.status, no.Code, "%s", no.Message).remedied(rule.remedy)
 	if no.Version > 0 || no.Code == codeVersionMismatch {
 		p.body.Version = &no.Version
+	}
+	return p
+}
+
+// ofCall is the error of a call, with the remedy for a rejection that was stored with a key, if keyed.
+func ofCall(err error, keyed bool) error {
+	var no *entity.Rejection
+	if !keyed || !errors.As(err, &no) {
+		return err
+	}
+	p := ofRejection(no)
+	if p.body.GetRemedy() == remedyRejection {
+		p.body.Remedy = remedyKeyedRejection
 	}
 	return p
 }

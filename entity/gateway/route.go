@@ -19,11 +19,6 @@ import (
 // root is the path of all that the gateway serves.
 const root = "/v1/entities"
 
-// pathOf is the path below which an entity's commands are.
-func pathOf(typ, id string) string {
-	return root + "/" + url.PathEscape(typ) + "/" + url.PathEscape(id)
-}
-
 // catalog knows the types that can be reached and what they answer.
 type catalog struct {
 	types map[string]*served
@@ -48,7 +43,7 @@ func newCatalog(types []entity.Definition) (catalog, error) {
 			return c, fmt.Errorf("gateway: Config.Types names %q twice", def.Name())
 		}
 		s := &served{commands: map[string]entity.CommandInfo{}}
-		for _, info := range def.Commands() {
+		for _, info := range open(def) {
 			s.commands[info.Short], s.commands[info.Name] = info, info
 			s.names = append(s.names, info.Short)
 		}
@@ -60,6 +55,12 @@ func newCatalog(types []entity.Definition) (catalog, error) {
 	}
 	slices.Sort(c.names)
 	return c, nil
+}
+
+// open returns the commands of a type that anybody may send: those that only
+// timers send are as good as unknown.
+func open(def entity.Definition) []entity.CommandInfo {
+	return slices.DeleteFunc(slices.Clone(def.Commands()), func(c entity.CommandInfo) bool { return c.TimerOnly })
 }
 
 // target is where a request goes: to a command of an entity, or to an index.

@@ -165,19 +165,19 @@ func (m *Machine) takeIn(r journal.Record) error {
 	}
 	m.claim.read, m.claim.prev = r.Number, r.Header
 	return r.EachEntry(func(b []byte) error {
-		pb, err := DecodeEntry(b)
-		if err != nil {
+		var entry Entry
+		if err := entry.Decode(b); err != nil {
 			return fmt.Errorf("record %d: %w", r.Number, err)
 		}
-		e := m.entity(journal.Entity{Type: pb.GetType(), ID: pb.GetId()})
-		x := indexOf(e.Of, pb)
+		e := m.entity(journal.Entity{Type: string(entry.Type), ID: string(entry.ID)})
+		x := indexOf(e.Of, &entry)
 		for _, arm := range x.arms {
 			m.timers.lower(arm.Hour())
 		}
 		if m.bug == bugDropPin {
 			return nil
 		}
-		m.pin(e, stored{record: r.Number, entry: pb.GetEntry(), body: b, index: x})
+		m.pin(e, stored{record: r.Number, entry: entry.Number, body: b, index: x})
 		return nil
 	})
 }

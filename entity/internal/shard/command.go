@@ -114,7 +114,7 @@ func (m *Machine) next(e *Entity, c *Command) {
 			return
 		}
 	}
-	h := Handle{Entity: e, Command: c, Entry: e.Entry + 1, Version: e.Version, StoreNo: c.Attempt >= 2 || c.Key.Kind == CallerKey}
+	h := Handle{Entity: e, Command: c, Entry: e.Entry + 1, Version: e.Version, Pending: len(e.timers), StoreNo: c.Attempt >= 2 || c.Key.Kind == CallerKey}
 	if c.HasExpect && c.Expect != e.Version {
 		h.No = &Rejection{CodeVersionMismatch, fmt.Sprintf("the version is %d, not %d", e.Version, c.Expect)}
 	}
@@ -194,6 +194,9 @@ func (m *Machine) Handled(now int64, h *Handled) {
 	default:
 		m.keep(e, c, h)
 	}
+	if h.Rebuild {
+		m.rebuild(e)
+	}
 	m.maybeSnapshot(e)
 	m.pump(e)
 	m.advance()
@@ -232,9 +235,6 @@ func (m *Machine) keep(e *Entity, c *Command, h *Handled) {
 
 // failed ends a command whose handler broke. Its neighbours notice nothing.
 func (m *Machine) failed(e *Entity, c *Command, h *Handled) {
-	if h.Rebuild {
-		m.rebuild(e)
-	}
 	if c.Key.Kind == TimerKey {
 		m.timerFailed(e, &c.Key, h.Failure)
 		return

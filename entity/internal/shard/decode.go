@@ -15,7 +15,9 @@ type Entry struct {
 	Number, Version uint64
 	Key             Key
 	Hash            uint64
+	Command         []byte
 	Principal       []byte
+	Cause, Trace    []byte
 	Time            int64 // Unix nanoseconds
 	Reply           []byte
 	Rejection       *Rejection
@@ -57,8 +59,14 @@ func (e *Entry) field(n protowire.Number, v value) (err error) {
 		err = eachField(v.bytes, e.Key.kind)
 	case entryHash:
 		e.Hash = v.number
+	case entryCommand:
+		e.Command = v.bytes
 	case entryPrincipal:
 		e.Principal = v.bytes
+	case entryCause:
+		e.Cause = v.bytes
+	case entryTrace:
+		e.Trace = v.bytes
 	case entryTime:
 		e.Time = int64(v.number)
 	case entryReply:

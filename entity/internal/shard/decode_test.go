@@ -2,6 +2,7 @@ package shard
 
 import (
 	"bytes"
+	"fmt"
 	"reflect"
 	"testing"
 
@@ -50,6 +51,7 @@ func FuzzDecode(f *testing.F) {
 
 // normal makes nil and empty alike.
 func normal(e Entry) Entry {
+	e.Command, e.Cause, e.Trace = append([]byte{}, e.Command...), append([]byte{}, e.Cause...), append([]byte{}, e.Trace...)
 	e.Type, e.ID, e.Principal, e.Reply = append([]byte{}, e.Type...), append([]byte{}, e.ID...), append([]byte{}, e.Principal...), append([]byte{}, e.Reply...)
 	e.Events = append([]StoredEvent{}, e.Events...)
 	for i, ev := range e.Events {
@@ -91,6 +93,7 @@ func lean(pb *logv1.Entry) *Entry {
 	e := &Entry{
 		Type: []byte(pb.GetType()), ID: []byte(pb.GetId()), Number: pb.GetEntry(), Version: pb.GetVersion(), Key: keyFrom(pb.GetKey()),
 		Hash: pb.GetCommandHash(), Principal: []byte(pb.GetPrincipal()), Time: pb.GetTimeNs(),
+		Command: []byte(pb.GetCommand()), Cause: []byte(pb.GetCause()), Trace: []byte(pb.GetTrace()),
 		Reply: pb.GetReply(), Rejection: rejectionFrom(pb.GetRejection()), Cancels: pb.GetCancels(),
 	}
 	for _, ev := range pb.GetEvents() {
@@ -100,4 +103,13 @@ func lean(pb *logv1.Entry) *Entry {
 		e.Arms = append(e.Arms, Arm{a.GetName(), a.GetDueNs(), a.GetCommand(), a.GetPayload()})
 	}
 	return e
+}
+
+// DecodeEntry reads a stored entry with the generated code.
+func DecodeEntry(b []byte) (*logv1.Entry, error) {
+	e := &logv1.Entry{}
+	if err := proto.Unmarshal(b, e); err != nil {
+		return nil, fmt.Errorf("decode an entry: %w", err)
+	}
+	return e, nil
 }

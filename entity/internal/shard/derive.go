@@ -262,8 +262,8 @@ func (m *Machine) Encoded(now int64, x *Encoded) {
 		return
 	}
 	e.snapSize = len(body)
-	m.liveBytes += len(x.State) - e.bytes
-	e.bytes = len(x.State)
+	m.liveBytes += len(body) - e.bytes
+	e.bytes = len(body) // the window is part of what it holds
 	m.derive.snapshots = append(m.derive.snapshots, snapshot{
 		record:   x.Encode.record,
 		Snapshot: journal.Snapshot{Of: e.Of, Entry: pb.GetEntry(), Body: body},

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 
 	logv1 "github.com/skerryhq/skerry/proto/skerry/log/v1"
 )
@@ -184,15 +183,6 @@ func sizeUint(field protowire.Number, v uint64) int {
 	return protowire.SizeTag(field) + protowire.SizeVarint(v)
 }
 
-// DecodeEntry reads a stored entry.
-func DecodeEntry(b []byte) (*logv1.Entry, error) {
-	e := &logv1.Entry{}
-	if err := proto.Unmarshal(b, e); err != nil {
-		return nil, fmt.Errorf("decode an entry: %w", err)
-	}
-	return e, nil
-}
-
 // keyFrom reads a stored key. An unknown kind, written by a newer release, is NoKey.
 func keyFrom(pb *logv1.Key) Key {
 	switch k := pb.GetKind().(type) {
@@ -220,6 +210,3 @@ func (k Key) String() string {
 	}
 	return ""
 }
-
-// KeyOf reads the key of a stored entry.
-func KeyOf(e *logv1.Entry) Key { return keyFrom(e.GetKey()) }

@@ -95,7 +95,7 @@ func TestEntryIsWhatTheGeneratedCodeReads(t *testing.T) {
 		if want := generated(h, o); !proto.Equal(got, want) {
 			t.Fatalf("the entry reads as\n%v\nwant\n%v", got, want)
 		}
-		if key := KeyOf(got); key != c.Key {
+		if key := keyFrom(got.GetKey()); key != c.Key {
 			t.Fatalf("the key reads as %+v, want %+v", key, c.Key)
 		}
 		e := Entry{Events: make([]StoredEvent, 5)} // used before
@@ -146,8 +146,8 @@ func FuzzEntry(f *testing.F) {
 		if err := i.Take(lean(pb)); err == nil {
 			t.Fatal("the same entry was folded twice")
 		}
-		_ = indexOf(journal.Entity{}, pb)
-		_ = KeyOf(pb).String()
+		_ = indexOf(journal.Entity{}, lean(pb))
+		_ = keyFrom(pb.GetKey()).String()
 		checkImage(t, &i)
 	})
 }

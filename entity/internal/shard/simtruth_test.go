@@ -122,7 +122,7 @@ func (t *truth) entry(rec journal.Record, b []byte) {
 	i := indexOfEntity(journal.Entity{ID: pb.GetId()})
 	e, n := &t.entities[i], uint64(0)
 	n = uint64(len(e.entries)) + 1
-	key := KeyOf(pb)
+	key := keyFrom(pb.GetKey())
 	s.log("truth: %s entry %d: %s, key %s, call %s", pb.GetId(), pb.GetEntry(), pb.GetCommand(), key, pb.GetTrace())
 	switch {
 	case pb.GetEntry() != n:

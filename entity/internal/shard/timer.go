@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/skerryhq/skerry/journal"
-	logv1 "github.com/skerryhq/skerry/proto/skerry/log/v1"
 )
 
 // timers knows when to look at which entity. It holds hints: whether a timer is
@@ -222,7 +221,7 @@ func (m *Machine) dispatchTimer(e *Entity, p *Pending) {
 		Key: Key{Kind: TimerKey, Name: p.Name, Armed: p.Armed}, Cause: "timer " + p.Name,
 	}
 	m.touch(e)
-	m.dispatch(e, Handle{Entity: e, Command: c, Entry: e.Entry + 1, Version: e.Version, StoreNo: true})
+	m.dispatch(e, Handle{Entity: e, Command: c, Entry: e.Entry + 1, Version: e.Version, Pending: len(e.timers), StoreNo: true})
 }
 
 // timerFailed puts a failing timer off. It stays pending, and visible.
@@ -272,10 +271,10 @@ func (x *indexed) disarm(of journal.Entity, p *Pending) {
 
 // indexOf reads the armings of a stored entry. What it disarmed cannot be told from it
 // alone; a row that is left over only costs a look.
-func indexOf(of journal.Entity, pb *logv1.Entry) indexed {
+func indexOf(of journal.Entity, e *Entry) indexed {
 	var x indexed
-	for _, a := range pb.GetArms() {
-		x.arms = append(x.arms, journal.Timer{Of: of, Name: a.GetName(), Armed: pb.GetEntry(), Due: a.GetDueNs()})
+	for _, a := range e.Arms {
+		x.arms = append(x.arms, journal.Timer{Of: of, Name: a.Name, Armed: e.Number, Due: a.Due})
 	}
 	return x
 }

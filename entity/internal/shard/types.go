@@ -157,6 +157,8 @@ type Handle struct {
 	Command *Command
 	// Entry is the number that it gets if it is stored, Version the entity's before it.
 	Entry, Version uint64
+	// Pending counts the entity's timers.
+	Pending int
 	// Time is the command's time.
 	Time int64
 	// StoreNo tells that a rejection is to be stored, so that it is final.

@@ -25,9 +25,11 @@ const (
 	markAge = 2 * KeyAge
 	// maxCallerKeys is the count beyond which caller keys past their guarantee go, and at
 	// which the principal that holds most is told busy if there is none.
-	maxCallerKeys = 1024
-	// hardCallerKeys is where everybody is.
-	hardCallerKeys = 2 * maxCallerKeys
+	maxCallerKeys = 16 << 10
+	// maxCallerBytes is the same bound for the answers' bytes.
+	maxCallerBytes = 8 << 20
+	// At hardFactor times either, everybody is told busy.
+	hardFactor = 2
 	// maxClients bounds the client processes that one entity keeps a mark for.
 	maxClients = 1024
 	// maxOpen bounds the open numbers of one client at one entity.
@@ -67,7 +69,9 @@ type named struct {
 type window struct {
 	clients []client
 	callers map[string]*named
-	order   []*named // callers, oldest first
+	order   []*named       // callers, oldest first
+	held    map[string]int // how many of them each principal has
+	bytes   int            // of callers
 }
 
 // verdict is what the window says of a key.
@@ -128,23 +132,26 @@ func (w *window) lookCaller(c *Command, now int64) (verdict, *answer) {
 		return repeated, &a.answer
 	}
 	w.dropCallers(now)
-	if len(w.order) < maxCallerKeys {
-		return fresh, nil
-	}
-	if len(w.order) < hardCallerKeys && w.heaviest() != c.Principal {
+	if !w.over(1) || !w.over(hardFactor) && w.heaviest() != c.Principal {
 		return fresh, nil
 	}
 	return full, nil
 }
 
+// over tells that count or bytes have reached so many times their bound.
+func (w *window) over(times int) bool {
+	return len(w.order) >= times*maxCallerKeys || w.bytes >= times*maxCallerBytes
+}
+
+// size is about what a remembered answer takes.
+func (a *named) size() int { return 200 + len(a.name) + len(a.reply) }
+
 // heaviest returns the principal that holds most caller keys.
 func (w *window) heaviest() string {
-	held := map[string]int{}
 	most := ""
-	for _, a := range w.order {
-		held[a.principal]++
-		if n := held[a.principal]; n > held[most] || n == held[most] && a.principal > most {
-			most = a.principal
+	for p, n := range w.held {
+		if n > w.held[most] || n == w.held[most] && p > most {
+			most = p
 		}
 	}
 	return most
@@ -156,14 +163,22 @@ func (w *window) dropCallers(now int64) {
 	n := 0
 	for _, a := range w.order {
 		age := now - a.time
-		if age <= int64(KeyGuarantee) || age <= int64(KeyAge) && len(w.order)-n < maxCallerKeys {
+		room := len(w.order)-n < maxCallerKeys && w.bytes < maxCallerBytes
+		if age <= int64(KeyGuarantee) || age <= int64(KeyAge) && room {
 			break
 		}
-		delete(w.callers, a.name)
+		w.drop(a)
 		n++
 	}
-	if n > 0 {
-		w.order = slices.Delete(w.order, 0, n)
+	clear(w.order[:n])
+	w.order = w.order[n:]
+}
+
+func (w *window) drop(a *named) {
+	delete(w.callers, a.name)
+	w.bytes -= a.size()
+	if w.held[a.principal]--; w.held[a.principal] == 0 {
+		delete(w.held, a.principal)
 	}
 }
 
@@ -182,11 +197,13 @@ func (w *window) remember(k *Key, principal string, a answer) {
 	case CallerKey:
 		w.dropCallers(a.time)
 		if w.callers == nil {
-			w.callers = map[string]*named{}
+			w.callers, w.held = map[string]*named{}, map[string]int{}
 		}
 		n := &named{name: k.Name, principal: principal, answer: a}
 		w.callers[k.Name] = n
 		w.order = append(w.order, n)
+		w.held[principal]++
+		w.bytes += n.size()
 	}
 }
 

@@ -118,7 +118,7 @@ func TestWindowIsFullForEverybodyAtTwiceTheCount(t *testing.T) {
 	t.Parallel()
 	now := int64(time.Hour)
 	var w window
-	for i := range hardCallerKeys {
+	for i := range hardFactor * maxCallerKeys {
 		expect(t, "a key", w.run(callerCommand(fmt.Sprint(i), fmt.Sprint("p", i%2+2*(i/maxCallerKeys))), now), fresh)
 	}
 	expect(t, "a principal that holds none", w.run(callerCommand("more", "carol"), now), full)
