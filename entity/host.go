@@ -84,7 +84,7 @@ const (
 	// maxRecoveries bounds the entities that are rebuilt at a time.
 	maxRecoveries = 8
 	// firstSlots is the bound on appends before anything was measured.
-	firstSlots = 16
+	firstSlots = 48
 )
 
 // expired returns a context that has ended, for a stop that waits for nothing.

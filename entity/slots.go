@@ -8,8 +8,8 @@ import (
 // slots bounds the appends that are under way on a node, so that under load records
 // grow instead of queues. The shard that waits longest is next.
 //
-// The bound follows the rate of events: it takes a step, keeps the direction while the rate
-// rises, and turns when it falls.
+// The bound follows the rate of events: it takes a step where the rate has clearly
+// changed, on in the same direction when it rose, back when it fell, and probes now and then.
 type slots struct {
 	mu      sync.Mutex
 	limit   int
@@ -23,6 +23,7 @@ type slots struct {
 	began    time.Time
 	rate     float64
 	step     int
+	quiet    int // periods without a clear change
 }
 
 const (
@@ -73,7 +74,7 @@ func (s *slots) release(events uint64, now time.Time) (next []*shardActor) {
 	return next
 }
 
-// adapt changes the bound once per period, if shards had to wait or it is not at its least.
+// adapt looks at the rate once per period.
 func (s *slots) adapt(now time.Time) {
 	passed := now.Sub(s.began)
 	if !s.adaptive || passed < slotsPeriod {
@@ -83,10 +84,21 @@ func (s *slots) adapt(now time.Time) {
 	if passed > 2*slotsPeriod {
 		s.rate = 0 // idle in between: nothing to compare with
 	}
-	const worse = 0.97
-	if rate < s.rate*worse {
+	const clear, probe = 0.1, 25
+	s.quiet++
+	switch {
+	case s.rate == 0:
+	case rate < s.rate*(1-clear):
 		s.step = -s.step
+		s.move()
+	case rate > s.rate*(1+clear), s.quiet >= probe:
+		s.move()
 	}
-	s.limit = min(max(s.limit+s.step*max(1, s.limit/8), minSlots), s.max)
 	s.rate, s.events, s.began = rate, 0, now
+}
+
+// move takes one step, an eighth of the bound.
+func (s *slots) move() {
+	s.quiet = 0
+	s.limit = min(max(s.limit+s.step*max(1, s.limit/8), minSlots), s.max)
 }
