@@ -84,14 +84,14 @@ func (s *slots) adapt(now time.Time) {
 	if passed > 2*slotsPeriod {
 		s.rate = 0 // idle in between: nothing to compare with
 	}
-	const clear, probe = 0.1, 25
+	const noise, probe = 0.1, 25
 	s.quiet++
 	switch {
 	case s.rate == 0:
-	case rate < s.rate*(1-clear):
+	case rate < s.rate*(1-noise):
 		s.step = -s.step
 		s.move()
-	case rate > s.rate*(1+clear), s.quiet >= probe:
+	case rate > s.rate*(1+noise), s.quiet >= probe:
 		s.move()
 	}
 	s.rate, s.events, s.began = rate, 0, now
