@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -52,7 +53,7 @@ var (
 
 func startHost(t testing.TB, j journal.Journal, change func(*entity.Config)) *entity.Host {
 	t.Helper()
-	cfg := entity.Config{Journal: j, Types: []entity.Definition{tallies}, Shards: 4}
+	cfg := entity.Config{Journal: j, Types: []entity.Definition{tallies}, Shards: 4, Logger: slog.New(slog.DiscardHandler)}
 	if change != nil {
 		change(&cfg)
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -422,5 +423,43 @@ func TestAPanicIsOneLineForTheCallerAndAStackForTheLog(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), "goroutine") {
 		t.Errorf("the log has no stack: %s", out.String())
+	}
+}
+
+// fullJournal refuses appends while it is full, as one on a full disk does.
+type fullJournal struct {
+	journal.Journal
+	full *atomic.Bool
+}
+
+func (f fullJournal) Append(ctx context.Context, at uint32, r journal.Record) (journal.Slot, error) {
+	if f.full.Load() {
+		return journal.Slot{}, fmt.Errorf("%w: %w", journal.ErrRefused, journal.ErrFull)
+	}
+	return f.Journal.Append(ctx, at, r)
+}
+
+func TestAFullDiskMakesCommandsUnavailableWhileReadsGoOn(t *testing.T) {
+	t.Parallel()
+	var full atomic.Bool
+	h := startHost(t, fullJournal{journal.NewMemory(), &full}, nil)
+	add(t, h, "a", 5)
+	full.Store(true)
+	for i := range 5 {
+		_, err := addTo.Ask(t.Context(), tallies.Ref(h, "a"), wrapperspb.Int64(1), entity.Key(fmt.Sprint(i)))
+		if !errors.Is(err, entity.ErrUnavailable) || !strings.Contains(err.Error(), "no room") {
+			t.Errorf("a command on a full disk: %v", err)
+		}
+		if got := sumOf(t, h, "a"); got != 5 {
+			t.Errorf("a query on a full disk: %d", got)
+		}
+	}
+	full.Store(false)
+	eventually(t, "commands are taken again", func() bool {
+		_, err := addTo.Ask(t.Context(), tallies.Ref(h, "a"), wrapperspb.Int64(1), entity.Key("after"))
+		return err == nil
+	})
+	if got := sumOf(t, h, "a"); got != 6 {
+		t.Errorf("after the disk had room again the sum is %d: what was unavailable must not have run", got)
 	}
 }
