@@ -82,6 +82,7 @@ type shardActor struct {
 	spawning *entityActor
 
 	performing bool // Ready is being carried out
+	slow       slowLines
 
 	pending atomic.Int64 // unanswered commands, counted by the host
 	wake    *time.Timer

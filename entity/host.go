@@ -151,7 +151,11 @@ func (h *Host) await(ctx context.Context, a *shardActor, c *pending) (*Response,
 			return nil, &Error{Kind: ErrUnavailable, Reason: "the node has stopped", RetryAfter: time.Second}
 		}
 	case <-ctx.Done():
-		return nil, &Error{Kind: ErrUnknownOutcome, Reason: "the caller gave up waiting", Cause: ctx.Err()}
+		select {
+		case <-c.done: // the answer came at the same moment
+		default:
+			return nil, &Error{Kind: ErrUnknownOutcome, Reason: "the caller gave up waiting", Cause: ctx.Err()}
+		}
 	}
 	ans := c.answer
 	if ans.Released {

@@ -186,7 +186,7 @@ func (a *shardActor) answer(ans *shard.Answer) {
 // logSlow names the phase in which a slow command spent its time.
 func (a *shardActor) logSlow(c *shard.Command, ans *shard.Answer) {
 	now := a.host.now().UnixNano()
-	if now-c.Arrived < int64(a.host.cfg.SlowAfter) {
+	if now-c.Arrived < int64(a.host.cfg.SlowAfter) || !a.slow.allow(now, a) {
 		return
 	}
 	queued, recovering := c.Dispatched, int64(0)
@@ -206,6 +206,30 @@ func (a *shardActor) logSlow(c *shard.Command, ans *shard.Answer) {
 		"outcome", ans.Kind.String(), "total", time.Duration(now-c.Arrived),
 		"queued", time.Duration(queued-c.Arrived-recovering), "recovering", time.Duration(recovering),
 		"handling", time.Duration(handling), "storing", time.Duration(storing))
+}
+
+// slowLines bounds the lines about slow commands: a stalled journal makes all of them slow.
+type slowLines struct {
+	second       int64
+	told, untold int
+}
+
+const slowLinesPerSecond = 10
+
+// allow reports whether one more line may be written, and tells of those that were not.
+func (s *slowLines) allow(now int64, a *shardActor) bool {
+	if second := now / int64(time.Second); second != s.second {
+		if s.untold > 0 {
+			a.host.log.Warn("more slow commands", "shard", a.number, "count", s.untold)
+		}
+		*s = slowLines{second: second}
+	}
+	if s.told >= slowLinesPerSecond {
+		s.untold++
+		return false
+	}
+	s.told++
+	return true
 }
 
 // account keeps the node's sums and its budget of live entities.
