@@ -177,7 +177,7 @@ func (a *shardActor) handle(msg any) {
 		a.m.Command(now, &msg.Command)
 	case *shard.Handled:
 		a.m.Handled(now, msg)
-		a.host.actors.recycle(msg)
+		recycle(msg)
 	case slotFree:
 		if !a.m.Slot(now) {
 			a.host.slots.give(0, a.host.now())

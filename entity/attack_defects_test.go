@@ -18,7 +18,7 @@ import (
 	"github.com/skerryhq/skerry/journal"
 )
 
-// A1: a call that races Stop must get an answer.
+// A call that races Stop must get an answer.
 func TestCallRacingStopIsAnswered(t *testing.T) {
 	t.Parallel()
 	for round := range 300 {
@@ -57,7 +57,7 @@ func TestCallRacingStopIsAnswered(t *testing.T) {
 	}
 }
 
-// A2: one unknown outcome must not close the entity for a day.
+// One unknown outcome must not close the entity for a day.
 func TestOneCancelDoesNotFillTheWindow(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, journal.NewMemory(), nil)
@@ -95,7 +95,7 @@ var cancelBad = entity.On(func(_ tally, c entity.Command[*wrapperspb.BytesValue]
 })
 var nos = entity.Define[tally]("nos", sayNo, cancelBad)
 
-// A3: a rejection whose message is cut within a rune must not poison the shard.
+// A rejection whose message is cut within a rune must not poison the shard.
 func TestRejectionWithACutRuneIsReadable(t *testing.T) {
 	t.Parallel()
 	j := noPages{journal.NewMemory()}
@@ -138,7 +138,7 @@ var armTwice = entity.On(func(_ tally, c entity.Command[*wrapperspb.UInt32Value]
 var twice = entity.Define[tally]("twice", armTwice, reset,
 	entity.Apply(func(s tally, _ *wrapperspb.BoolValue) tally { return tally{N: s.N + 1} }))
 
-// A4: a timer armed twice in one effect, for the same time, must fire after a restart.
+// A timer armed twice in one effect, for the same time, must fire after a restart.
 func TestTimerArmedTwiceInOneEffectFires(t *testing.T) {
 	t.Parallel()
 	j := journal.NewMemory()
@@ -169,7 +169,7 @@ var hugeNo = entity.On(func(_ tally, c entity.Command[*wrapperspb.UInt32Value]) 
 var hugeNos = entity.Define[tally]("huge", hugeNo, addTo, sum,
 	entity.Apply(func(s tally, e *wrapperspb.Int64Value) tally { return tally{s.Sum + e.GetValue(), s.N + 1} }))
 
-// A5: a rejection over the record's limit must not stop the shard.
+// A rejection over the record's limit must not stop the shard.
 func TestHugeRejectionDoesNotStopTheShard(t *testing.T) {
 	t.Parallel()
 	j := openPebble(t, t.TempDir()+"/d")
@@ -201,7 +201,7 @@ var snapBombs = entity.Define[snapBombState]("bomb",
 		return snapBombState{snapBomb{s.B.N + e.GetValue()}}
 	}))
 
-// A6: a snapshot that cannot be read is ignored, never fatal.
+// A snapshot that cannot be read is ignored, never fatal.
 func TestSnapshotWhoseDecodingPanicsIsIgnored(t *testing.T) {
 	t.Parallel()
 	j := journal.NewMemory()
@@ -233,7 +233,7 @@ var exits = entity.Define[tally]("exits",
 		return entity.None, &emptypb.Empty{}, nil
 	}))
 
-// A7: Goexit in a handler (t.FailNow does that) fails its caller and nobody else.
+// Goexit in a handler (t.FailNow does that) fails its caller and nobody else.
 func TestGoexitInAHandler(t *testing.T) {
 	t.Parallel()
 	h, err := entity.Start(t.Context(), entity.Config{Journal: journal.NewMemory(), Types: []entity.Definition{exits}, Shards: 1})

@@ -40,7 +40,7 @@ func TestStackIsNotToldToHTTPClients(t *testing.T) {
 	}
 }
 
-// what one command stores beyond the limit must fail alone
+// What one command stores beyond the limit must fail alone.
 func TestHugeRejectionSparesItsNeighbours(t *testing.T) {
 	t.Parallel()
 	j := openPebble(t, t.TempDir()+"/d")

@@ -139,7 +139,7 @@ func TestTimersBetweenFlakyHosts(t *testing.T) {
 	}
 }
 
-// many entities, hardly any live, real store: nothing lost, replies right. Under -race.
+// Many entities, hardly any live, real store: nothing lost, replies right.
 func TestThousandsOfEntitiesTinyBudget(t *testing.T) {
 	t.Parallel()
 	j := openPebble(t, t.TempDir()+"/d")
@@ -163,7 +163,7 @@ func TestThousandsOfEntitiesTinyBudget(t *testing.T) {
 	wg.Wait()
 }
 
-// the window of callers' keys at a hot entity
+// A hot entity takes thousands of keyed commands from one principal.
 func TestKeyedCommandsAtAHotEntity(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, journal.NewMemory(), nil)

@@ -132,7 +132,7 @@ func (a *shardActor) toEntities(r *shard.Ready) {
 var handles = sync.Pool{New: func() any { return new(shard.Handled) }}
 
 // recycle takes back a message that went to an entity and came again.
-func (*actors) recycle(h *shard.Handled) {
+func recycle(h *shard.Handled) {
 	*h = shard.Handled{}
 	handles.Put(h)
 }

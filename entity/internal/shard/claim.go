@@ -203,7 +203,6 @@ func CheckOrder(prev, h journal.Header, want uint64) error {
 // serve begins to answer.
 func (m *Machine) serve() {
 	m.phase, m.claim.stage, m.reason = Serving, claimed, ""
-	m.derive.lastFlush = m.now
 	waiting := m.waiting
 	m.waiting = nil
 	for _, c := range waiting {

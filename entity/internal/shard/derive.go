@@ -17,7 +17,6 @@ type derive struct {
 	bytes     int       // of unflushed entries
 	since     int64     // when the oldest of them came
 	flushed   uint64    // pages and index are complete up to this record
-	lastFlush int64
 	job       *Derive
 	wanted    bool // memory is short: write now, so that entities can leave
 	retryAt   int64
@@ -183,7 +182,7 @@ func (m *Machine) Derived(now int64, err error) {
 		d.retryAt = m.now + int64(d.backoff)
 		return
 	}
-	d.backoff, d.lastFlush = 0, m.now
+	d.backoff = 0
 	d.flushed = max(d.flushed, job.UpTo)
 	dirty := d.dirty
 	d.dirty = d.dirty[:0]
