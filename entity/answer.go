@@ -28,6 +28,17 @@ var (
 	ErrFailed = errors.New("failed")
 )
 
+// Asked for the answer of an earlier command, an entity may also say one of these.
+var (
+	// ErrRunning: the command is under way; ask again.
+	ErrRunning = errors.New("still running")
+
+	// ErrNotKnown: the entity remembers no answer under that key. The command was never
+	// stored, or its answer is forgotten by now. Sending it again is safe only within the
+	// guarantee of [Key], counted from the first sending.
+	ErrNotKnown = errors.New("not known")
+)
+
 // Error is an answer that is neither a reply nor a rejection.
 type Error struct {
 	// Kind is ErrUnavailable, ErrBusy, ErrUnknownOutcome or ErrFailed.

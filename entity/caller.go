@@ -37,6 +37,15 @@ type Request struct {
 	// Local lets a query be answered from what the entity's node knows: never
 	// dirty, perhaps stale.
 	Local bool
+	// After lets a query be answered only from a state that has seen everything that the token stands for.
+	After journal.Token
+	// Async lets the call of a command return, with an empty response, once its
+	// entity's node has taken it in. It must have a caller's key: the answer is
+	// asked for with Lookup.
+	Async bool
+	// Lookup asks for the stored answer of Key instead of sending a command: Command and Payload stay empty. The
+	// error may also be of the kinds ErrRunning and ErrNotKnown.
+	Lookup bool
 	// Principal tells who sends it, Cause what led to it, Trace is a W3C
 	// traceparent. They are stored with the command; at most 256 bytes each.
 	Principal, Cause, Trace string

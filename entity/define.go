@@ -29,6 +29,11 @@ type Definition interface {
 	Name() string
 	// Commands lists what entities of the type answer, by name.
 	Commands() []CommandInfo
+	// Current names the event that a stored event is read as today: the stored one, or what
+	// it is upcast to. It is empty if the type applies no such event.
+	Current(event string) string
+	// Decode reads a stored event as its current one.
+	Decode(event string, payload []byte) (proto.Message, error)
 
 	lookup(command string) (*CommandInfo, bool)
 	newInstance(id string) instance
@@ -89,6 +94,23 @@ func (t *Type[S]) Messages() []proto.Message {
 		out = append(out, m())
 	}
 	return out
+}
+
+// Current implements Definition.
+func (t *Type[S]) Current(event string) string {
+	if a, ok := t.appliers[event]; ok {
+		return a.name
+	}
+	return ""
+}
+
+// Decode implements Definition.
+func (t *Type[S]) Decode(event string, payload []byte) (proto.Message, error) {
+	a, ok := t.appliers[event]
+	if !ok {
+		return nil, fmt.Errorf("type %q has no rule that applies the stored event %s: add entity.Apply for it", t.name, event)
+	}
+	return a.decode(payload)
 }
 
 func (t *Type[S]) lookup(command string) (*CommandInfo, bool) {

@@ -29,6 +29,7 @@ type Host struct {
 	slots  *slots
 	gate   gate
 	keys   *clientKeys
+	feed   *Feed
 
 	// ctx ends when the host has stopped; work counts its goroutines.
 	ctx    context.Context //nolint:containedctx // the life of the host, not of a call
@@ -59,6 +60,7 @@ func Start(ctx context.Context, cfg Config) (*Host, error) {
 	if err := h.settle(ctx); err != nil {
 		return nil, err
 	}
+	h.feed = newFeed(h.cfg.Journal, h.history, h.cfg.Shards, cfg.Types)
 	reset, err := h.checkClock(ctx)
 	if err != nil {
 		return nil, err

@@ -21,6 +21,7 @@ func (a *shardActor) perform() {
 			a.m.Slot(a.host.now().UnixNano())
 		}
 	}
+	a.host.feed.publish(a.number, r.Committed)
 	a.toJournal(r)
 	a.toEntities(r)
 	a.deliver()
@@ -254,6 +255,7 @@ const evictions = 4
 // tellPhase lets the host know what it waits for.
 func (a *shardActor) tellPhase() {
 	if phase := a.m.Phase(); phase != a.phase {
+		a.host.feed.follow(a.number, phase == shard.Serving)
 		if a.phase == shard.Starting {
 			if phase != shard.Serving {
 				a.failure = a.m.Info().Reason

@@ -144,6 +144,7 @@ func (m *Machine) Appended(now int64, slot journal.Slot, err error) {
 // stored goes on after a record was committed.
 func (m *Machine) stored(f *inflight) {
 	m.inflight = nil
+	m.out.Committed = append(m.out.Committed, f.rec)
 	if f.claim {
 		m.claimWon(f.rec.Header)
 		return

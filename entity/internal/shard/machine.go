@@ -117,6 +117,9 @@ type Ready struct {
 	LoadTimers *HourRange
 	// Derive goes to the journal's derived tables; its outcome to Derived.
 	Derive *Derive
+	// Committed are records that have just become part of the log for good, in order. They
+	// are not told again.
+	Committed []journal.Record
 	// Failures are for the host's log.
 	Failures []string
 }
@@ -137,9 +140,10 @@ func (m *Machine) Done() {
 	clear(r.Recovers)
 	clear(r.Handles)
 	clear(r.Encodes)
+	clear(r.Committed)
 	*r = Ready{
 		Answers: r.Answers[:0], Stops: r.Stops[:0], Recovers: r.Recovers[:0],
-		Handles: r.Handles[:0], Encodes: r.Encodes[:0],
+		Handles: r.Handles[:0], Encodes: r.Encodes[:0], Committed: r.Committed[:0],
 	}
 }
 
