@@ -100,6 +100,9 @@ func (m *Machine) send(rec journal.Record, b *batch) {
 	}
 	m.inflight = f
 	m.out.Append = &Append{Record: rec}
+	if m.bug == bugTellEarly {
+		m.out.Committed = append(m.out.Committed, rec)
+	}
 }
 
 // retryAppend sends the same record again after an unknown outcome.
@@ -144,7 +147,9 @@ func (m *Machine) Appended(now int64, slot journal.Slot, err error) {
 // stored goes on after a record was committed.
 func (m *Machine) stored(f *inflight) {
 	m.inflight = nil
-	m.out.Committed = append(m.out.Committed, f.rec)
+	if m.bug != bugTellEarly {
+		m.out.Committed = append(m.out.Committed, f.rec)
+	}
 	if f.claim {
 		m.claimWon(f.rec.Header)
 		return

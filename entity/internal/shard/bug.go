@@ -30,4 +30,10 @@ const (
 	bugMarkAhead
 	// bugTimersEarly tells that no timer is pending before an hour, before that is committed.
 	bugTimersEarly
+	// bugLookupStale answers a lookup without asking whether the shard is still ours.
+	bugLookupStale
+	// bugIgnoreAfter answers a local query without looking at what it must have seen.
+	bugIgnoreAfter
+	// bugTellEarly tells readers of a record before it is committed.
+	bugTellEarly
 )

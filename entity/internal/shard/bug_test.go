@@ -22,6 +22,9 @@ func TestPlantedBugsAreFound(t *testing.T) {
 		{"drop the pins of a take-over", bugDropPin},
 		{"close numbers that are open", bugMarkAhead},
 		{"raise the timers' hour early", bugTimersEarly},
+		{"answer a lookup unconfirmed", bugLookupStale},
+		{"ignore what a local query must have seen", bugIgnoreAfter},
+		{"tell readers of a record too early", bugTellEarly},
 	} {
 		t.Run(p.name, func(t *testing.T) {
 			bad := simulate(t, 1, most, p.bug, counts{})

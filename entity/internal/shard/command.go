@@ -34,6 +34,10 @@ func (m *Machine) Command(now int64, c *Command) {
 // enqueue puts a command behind those of its entity.
 func (m *Machine) enqueue(c *Command) {
 	e := m.entity(c.To)
+	if c.Lookup && e.underWay(&c.Key) {
+		m.end(c, Running, "the command is under way")
+		return
+	}
 	e.queue.push(c)
 	m.pump(e)
 }
@@ -105,6 +109,10 @@ func (m *Machine) next(e *Entity, c *Command) {
 		return
 	}
 	m.touch(e)
+	if c.Lookup {
+		m.lookUp(e, c)
+		return
+	}
 	if !c.Query {
 		if known := m.answerKnown(e, c); known {
 			return
@@ -156,6 +164,9 @@ func (m *Machine) repeat(c *Command, a *answer) {
 		return
 	}
 	c.stage = storing // it may be stored, under this very key
+	if c.Lookup {
+		c.stage = settling
+	}
 	m.settle(c, out)
 }
 
@@ -303,7 +314,11 @@ func (m *Machine) expired(c *Command) {
 // refuseOvertaking fails a command that would overtake a due timer which cannot run. A repeat
 // does not run: it gets its answer.
 func (m *Machine) refuseOvertaking(e *Entity, c *Command, due *Pending) {
-	if !c.Query && m.answerKnown(e, c) {
+	switch {
+	case c.Lookup:
+		m.lookUp(e, c)
+		return
+	case !c.Query && m.answerKnown(e, c):
 		return
 	}
 	m.decide(e, c, Answer{Kind: Failed, Reason: fmt.Sprintf(

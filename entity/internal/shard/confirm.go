@@ -35,7 +35,7 @@ func (m *Machine) settle(c *Command, a Answer) {
 	switch {
 	case m.bug == bugAnswerEarly:
 		m.leave(&w)
-	case c.Local:
+	case c.Local && (c.After < m.last.NextOffset() || m.bug == bugIgnoreAfter): // else only a confirmation can tell whether there is more
 		m.settleLocal(w)
 	default:
 		if m.bug == bugConfirmUnderWay && w.seq > 0 {
@@ -86,8 +86,14 @@ func (m *Machine) release() {
 
 // leave sends a waiting answer.
 func (m *Machine) leave(w *waiter) {
+	end := m.last.NextOffset() - 1
 	if w.answer.Offset == 0 {
-		w.answer.Offset = m.last.NextOffset() - 1
+		w.answer.Offset = end
+	}
+	if c := w.command; c.After > end && m.bug != bugIgnoreAfter {
+		w.answer = Answer{Kind: Reject, Version: w.answer.Version, Offset: end, Rejection: &Rejection{
+			CodeMalformed, fmt.Sprintf("the token names offset %d of shard %d, whose log ends at %d", c.After, m.cfg.Shard, end),
+		}}
 	}
 	m.emit(w.command, w.answer)
 }

@@ -16,6 +16,7 @@ type simClient struct {
 	id    [16]byte
 	next  uint64
 	open  [][]uint64 // per entity, ascending
+	seen  uint64     // the highest offset that it was told
 	named []*op      // with callers' keys, to be repeated or reused
 }
 
@@ -29,6 +30,8 @@ type op struct {
 	key         Key
 	query       bool
 	local       bool
+	lookup      bool
+	after       uint64
 	hasExpect   bool
 	expect      uint64
 	attempts    int
@@ -49,6 +52,7 @@ type call struct {
 	given    bool // the client does not wait for it any more
 	kind     AnswerKind
 	reason   string
+	offset   uint64
 	stored   bool // answered with something that must be in the log
 }
 
@@ -92,9 +96,16 @@ func (c *simClient) draw() *op {
 	s := c.s
 	x := &op{client: c, of: s.rng.IntN(s.mix.entities)}
 	x.payload = binary.BigEndian.AppendUint64(nil, s.rng.Uint64())
+	if n := len(c.named); n > 0 && s.chance(s.mix.lookups) {
+		old := c.named[s.rng.IntN(n)]
+		return &op{client: c, of: old.of, key: old.key, query: true, lookup: true}
+	}
 	switch p := s.rng.Float64(); {
 	case p < s.mix.queries:
 		x.name, x.query, x.local = cmdGet, true, s.chance(s.mix.local)
+		if s.coin() {
+			x.after = c.seen
+		}
 	case p < s.mix.queries+s.mix.timers:
 		x.name, x.payload = cmdArm, c.drawArm().encode(s.rng.Uint64())
 		if s.chance(0.2) {
@@ -158,6 +169,9 @@ func (c *simClient) drawKey(x *op) {
 func (c *simClient) call(x *op) {
 	e := &c.s.truth.entities[x.of]
 	x.toldEntry, x.toldVersion = e.toldEntry, e.toldVersion
+	if n, ok := e.keys[idOf(x.key)]; ok && x.lookup {
+		x.toldEntry = min(x.toldEntry, uint64(n)+1) // no more is asked for
+	}
 	c.s.ops = append(c.s.ops, x)
 	c.send(x)
 }
@@ -232,7 +246,7 @@ func (k *call) arrive() {
 	k.owner = o
 	k.Command = Command{
 		To: entityOf(x.of), Name: x.name, Payload: x.payload, Hash: x.hash, Key: x.key, Query: x.query, Local: x.local,
-		HasExpect: x.hasExpect, Expect: x.expect, Attempt: k.attempt, Principal: "p", Trace: fmt.Sprint(k.number),
+		Lookup: x.lookup, After: x.after, HasExpect: x.hasExpect, Expect: x.expect, Attempt: k.attempt, Principal: "p", Trace: fmt.Sprint(k.number),
 		Deadline: o.clock() + s.pause(s.mix.deadline), Tag: k,
 	}
 	if s.chance(s.mix.hurry) {
@@ -253,7 +267,7 @@ func (o *simOwner) answer(a *Answer) {
 	case k.owner != o:
 		s.fail("%s is answered by %s", k, o.name)
 	}
-	k.answered, k.kind, k.reason = true, a.Kind, a.Reason
+	k.answered, k.kind, k.reason, k.offset = true, a.Kind, a.Reason, a.Offset
 	s.counts["answer "+a.Kind.String()]++
 	if a.Repeated {
 		s.counts["answer repeated"]++
@@ -275,7 +289,10 @@ func (c *simClient) hear(k *call) {
 		return
 	}
 	k.given = true
+	c.seen = max(c.seen, k.offset)
 	switch k.kind {
+	case Running, NotKnown:
+		c.close(x)
 	case Reply:
 		x.unknown = false
 		c.close(x)
@@ -299,6 +316,8 @@ func (t *truth) judge(k *call, a *Answer) {
 	s, x := t.s, k.op
 	e := &t.entities[x.of]
 	switch {
+	case x.lookup:
+		t.judgeLookup(k, e, a)
 	case a.Kind == Reply && x.query:
 		t.judgeRead(k, e, string(a.Reply))
 		t.judgeOffset(k, a)
@@ -357,6 +376,8 @@ func (t *truth) judgeRead(k *call, e *truthEntity, text string) {
 		t.s.fail("%s has seen entry %d; the log has %d: a dirty read", k, entry, len(e.entries))
 	case entry > 0 && e.entries[entry-1].state != st, entry == 0 && st != (modelState{}):
 		t.s.fail("%s has seen %s; the log says %s", k, text, seen(entry, e.entries[max(entry, 1)-1].state))
+	case entry < uint64(len(e.entries)) && e.entries[entry].offset <= k.op.after && e.entries[entry].changes:
+		t.s.fail("%s has seen entry %d; it asked for offset %d, which is behind it", k, entry, k.op.after)
 	case k.op.local:
 		return
 	case entry < k.op.toldEntry:
@@ -364,6 +385,35 @@ func (t *truth) judgeRead(k *call, e *truthEntity, text string) {
 	}
 	t.told(e, entry, st.count)
 }
+
+// judgeLookup: a stored answer is the one in the log; "not known" is true of all that was told before it began.
+func (t *truth) judgeLookup(k *call, e *truthEntity, a *Answer) {
+	n, stored := e.keys[idOf(k.op.key)]
+	switch a.Kind {
+	case Reply, Reject:
+		t.s.counts["lookup found"]++
+		if n = t.find(k, e); !bytes.Equal(e.entries[n].reply, a.Reply) || !sameRejection(e.entries[n].rejection, a.Rejection) || !a.Repeated {
+			t.s.fail("%s finds %q, %v; entry %d has %q, %v", k, a.Reply, a.Rejection, n+1, e.entries[n].reply, e.entries[n].rejection)
+		}
+		t.told(e, uint64(n)+1, e.entries[n].version)
+	case NotKnown:
+		t.s.counts["lookup not known"]++
+		young := stored && t.s.now-e.entries[n].time < int64(KeyAge-time.Hour)
+		if young && uint64(n) < k.op.toldEntry {
+			t.s.fail("%s is told that the key is not known; it is that of entry %d, which had been told before it began", k, n+1)
+		}
+	case Running:
+		t.s.counts["lookup running"]++
+		for _, other := range t.s.calls {
+			if !other.answered && other.owner == k.owner && other.op.of == k.op.of && !other.op.lookup && idOf(other.op.key) == idOf(k.op.key) {
+				return
+			}
+		}
+		t.s.fail("%s is told that the command is running; its owner has no such command", k)
+	}
+}
+
+func sameRejection(a, b *Rejection) bool { return a == b || a != nil && b != nil && *a == *b }
 
 func (t *truth) judgeRejection(k *call, e *truthEntity, a *Answer) {
 	s, x := t.s, k.op

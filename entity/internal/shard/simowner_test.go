@@ -22,7 +22,8 @@ type simOwner struct {
 	fenced   bool
 	draining bool
 
-	wakeAt int64 // by the machine's clock; 0: no tick is planned
+	told   uint64 // the newest record that its readers know
+	wakeAt int64  // by the machine's clock; 0: no tick is planned
 	ticket uint64
 	idle   int // ticks in a row that brought nothing, although Wake had asked for them
 }
@@ -172,6 +173,9 @@ func (o *simOwner) perform() {
 	}
 	for i := range r.Answers {
 		o.answer(&r.Answers[i])
+	}
+	for _, rec := range r.Committed {
+		s.truth.committed(o, rec)
 	}
 	for _, f := range r.Failures {
 		s.log("%s: %s", o.name, f)

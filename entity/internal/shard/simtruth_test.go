@@ -48,6 +48,7 @@ type truthEntry struct {
 	body                    []byte
 	call                    *call // whose handling was stored; nil for timers
 	covered                 bool  // by a page
+	changes                 bool  // it has events
 	arms                    []truthTimer
 	pending                 []truthTimer // after it
 }
@@ -57,6 +58,23 @@ type truthTimer struct {
 	armed   uint64
 	due     int64
 	indexed bool
+}
+
+// committed judges what an owner tells its readers: only records of the log, each once, in order, and none left
+// out but those that others wrote.
+func (t *truth) committed(o *simOwner, rec journal.Record) {
+	s := t.s
+	stored := s.journal.log
+	switch {
+	case rec.Number > uint64(len(stored)) || stored[rec.Number-1].Batch != rec.Batch:
+		s.fail("%s tells its readers of record %d, which is not in the log", o.name, rec.Number)
+	case rec.Number <= o.told:
+		s.fail("%s tells its readers of record %d behind record %d", o.name, rec.Number, o.told)
+	case o.told > 0 && rec.Number != o.told+1:
+		s.fail("%s tells its readers of record %d; it left out %d", o.name, rec.Number, o.told+1)
+	}
+	o.told = rec.Number
+	s.counts["records told to readers"]++
 }
 
 // keyID is a key without what does not count.
@@ -150,6 +168,7 @@ func (t *truth) entry(rec journal.Record, b []byte) {
 	if pb.GetVersion() != e.state.count {
 		s.fail("%s: entry %d has version %d, its events lead to %d", pb.GetId(), n, pb.GetVersion(), e.state.count)
 	}
+	x.changes = len(pb.GetEvents()) > 0
 	e.time, x.state, x.version, x.offset = x.time, e.state, e.state.count, t.offset
 	if x.rejection == nil && string(x.reply) != seen(n, e.state) {
 		s.fail("%s: entry %d stores the reply %q, the log gives %q", pb.GetId(), n, x.reply, seen(n, e.state))

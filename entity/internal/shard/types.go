@@ -39,13 +39,16 @@ type Key struct {
 // Command is one command or query on its way through a shard. The host makes it and
 // gets it back in exactly one Answer.
 type Command struct {
-	To        journal.Entity
-	Name      string // full name of the message
-	Payload   []byte
-	Hash      uint64 // of name and payload
-	Key       Key
-	Query     bool
-	Local     bool // queries: no confirmation
+	To      journal.Entity
+	Name    string // full name of the message
+	Payload []byte
+	Hash    uint64 // of name and payload
+	Key     Key
+	Query   bool
+	Local   bool // queries: no confirmation
+	Lookup  bool // a query for the stored answer of Key
+	// After is the offset that a query's answer must have seen.
+	After     uint64
 	Expect    uint64
 	HasExpect bool
 	// Attempt is 2 or more for a repeat.
@@ -98,6 +101,9 @@ const (
 	// Moved: it did not run here, and this node no longer owns the shard. Only the
 	// caller's node sees it; it sends the command again.
 	Moved
+	// Running and NotKnown answer a lookup: its command has no outcome yet, or none that is remembered.
+	Running
+	NotKnown
 )
 
 // Answer ends a command.
@@ -124,6 +130,7 @@ const (
 	CodeVersionMismatch = "skerry/version-mismatch"
 	CodeKeyReused       = "skerry/key-reused"
 	CodeTooLarge        = "skerry/too-large"
+	CodeMalformed       = "skerry/malformed"
 )
 
 // Rejection is a no with its reason.
@@ -189,5 +196,5 @@ type Handled struct {
 
 // String names the kind in logs.
 func (k AnswerKind) String() string {
-	return [...]string{"none", "reply", "rejection", "unavailable", "busy", "unknown", "failed", "moved"}[k]
+	return [...]string{"none", "reply", "rejection", "unavailable", "busy", "unknown", "failed", "moved", "running", "not known"}[k]
 }
