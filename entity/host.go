@@ -124,6 +124,10 @@ func (h *Host) Call(ctx context.Context, req *Request) (*Response, error) {
 	now := h.now()
 	c.Deadline = deadline(ctx, now)
 	a := h.shards[h.shardOf(c.To)]
+	if c.After, err = h.after(req, a.number); err != nil {
+		c.free()
+		return nil, err
+	}
 	if err := h.admit(a, len(c.Payload)); err != nil {
 		c.free()
 		return nil, err
@@ -134,6 +138,9 @@ func (h *Host) Call(ctx context.Context, req *Request) (*Response, error) {
 	}
 	key, to, size := c.Key, c.To, len(c.Payload)
 	a.tell(c)
+	if req.Async {
+		return &Response{}, nil
+	}
 	resp, err := h.await(ctx, a, c)
 	if ours {
 		h.keys.close(to, &key)
@@ -212,6 +219,8 @@ var kinds = map[shard.AnswerKind]error{
 	shard.Unknown:     ErrUnknownOutcome,
 	shard.Failed:      ErrFailed,
 	shard.Moved:       ErrUnavailable, // there is no other node to ask
+	shard.Running:     ErrRunning,
+	shard.NotKnown:    ErrNotKnown,
 }
 
 func retryAfter(ans *shard.Answer) time.Duration {

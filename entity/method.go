@@ -31,11 +31,16 @@ func (r Ref[S]) ID() string { return r.id }
 // reply and all events of the command are durable. The error is a *[Rejection] or
 // wraps one of [ErrUnavailable], [ErrUnknownOutcome] and [ErrFailed].
 func (m *Method[S, C, R]) Ask(ctx context.Context, to Ref[S], cmd C, opts ...CallOption) (R, error) {
-	c := call{req: Request{Type: to.typ.name, ID: to.id, Command: m.info.Name}}
+	c := m.newCall(to, opts)
+	return ask[R](ctx, to.caller, c, cmd)
+}
+
+func (m *Method[S, C, R]) newCall(to Ref[S], opts []CallOption) *call {
+	c := &call{req: Request{Type: to.typ.name, ID: to.id, Command: m.info.Name}}
 	for _, o := range opts {
-		o.applyCall(&c)
+		o.applyCall(c)
 	}
-	return ask[R](ctx, to.caller, &c, cmd)
+	return c
 }
 
 // Ask sends the query and waits for its answer. The answer holds everything that any
@@ -49,7 +54,7 @@ func (m *QueryMethod[S, C, R]) Ask(ctx context.Context, to Ref[S], query C, opts
 }
 
 func ask[R proto.Message](ctx context.Context, to Caller, c *call, msg proto.Message) (R, error) {
-	var none, reply R
+	var none R
 	payload, err := encoding.Marshal(msg)
 	if err != nil {
 		return none, refuse(malformed, "encode %s: %v", c.req.Command, err)
@@ -59,6 +64,11 @@ func ask[R proto.Message](ctx context.Context, to Caller, c *call, msg proto.Mes
 	if err != nil {
 		return none, err
 	}
+	return decodeReply[R](c, resp)
+}
+
+func decodeReply[R proto.Message](c *call, resp *Response) (R, error) {
+	var none, reply R
 	reply = reply.ProtoReflect().New().Interface().(R)
 	if err := proto.Unmarshal(resp.Payload, reply); err != nil {
 		return none, fmt.Errorf("entity: decode the reply to %s: %w", c.req.Command, err)

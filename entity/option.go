@@ -1,5 +1,7 @@
 package entity
 
+import "github.com/skerryhq/skerry/journal"
+
 // CallOption changes a single call.
 type CallOption interface{ applyCall(*call) }
 
@@ -8,6 +10,7 @@ type QueryOption interface{ applyQuery(*call) }
 
 // Option is good for commands and for queries.
 type Option interface {
+	ResultOption
 	CallOption
 	QueryOption
 }
@@ -31,6 +34,8 @@ type anyOption func(*call)
 func (o anyOption) applyCall(c *call)  { o(c) }
 func (o anyOption) applyQuery(c *call) { o(c) }
 
+func (o anyOption) applyResult(c *call) { o(c) }
+
 // Key names the command, so that sending it again gets the first answer
 // instead of a second effect. It is kept for 120 s at least and for up to 24 h
 // while there is room. Without it the library makes one that covers the call
@@ -53,6 +58,13 @@ func Receive(r *Receipt) Option {
 // Local lets a query be answered without asking the journal whether this node still
 // owns the entity. The answer is never dirty but may be stale.
 var Local QueryOption = queryOption(func(c *call) { c.req.Local = true })
+
+// After lets a query be answered only from a state that has seen everything that the token
+// stands for: one's own write, read back. Queries see that anyway; with [Local] it bounds how stale
+// they may be. A token of another history is rejected with ErrMalformed.
+func After(t journal.Token) QueryOption {
+	return queryOption(func(c *call) { c.req.After = t })
+}
 
 // As tells on whose behalf the command is sent. It is stored with it.
 func As(principal string) Option {

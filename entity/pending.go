@@ -17,6 +17,7 @@ import (
 type pending struct {
 	shard.Command
 	done   chan struct{} // one signal per use
+	async  bool          // nobody waits
 	answer shard.Answer
 }
 
@@ -26,9 +27,10 @@ func newPending(req *Request, def Definition, info *CommandInfo) *pending {
 	c := pendings.Get().(*pending)
 	c.Command = shard.Command{
 		To: journal.Entity{Type: def.Name(), ID: req.ID}, Name: info.Name, Payload: req.Payload,
-		Key: req.Key, Query: info.Query, Local: req.Local && info.Query, Attempt: req.Attempt,
+		Key: req.Key, Query: info.Query, Local: req.Local && info.Query, Lookup: req.Lookup, Attempt: req.Attempt,
 		Principal: req.Principal, Cause: req.Cause, Trace: req.Trace, Tag: c,
 	}
+	c.async = req.Async
 	if req.IfVersion != nil {
 		c.HasExpect, c.Expect = true, *req.IfVersion
 	}
@@ -68,6 +70,9 @@ func (h *Host) check(req *Request) (Definition, *CommandInfo, error) {
 	if !ok {
 		return nil, nil, refuse(unknownType, "this service has no entities of type %q", req.Type)
 	}
+	if req.Lookup {
+		return def, lookupInfo, checkLookup(req)
+	}
 	info, ok := def.lookup(req.Command)
 	if !ok {
 		return nil, nil, unknownCommand(def, req.Command)
@@ -84,7 +89,35 @@ func (h *Host) check(req *Request) (Definition, *CommandInfo, error) {
 	if err := checkKey(req.Key); err != nil {
 		return nil, nil, err
 	}
+	if req.Async && (info.Query || req.Key.Kind != shard.CallerKey) {
+		return nil, nil, refuse(malformed, "%s cannot be sent without waiting for its answer: only a command with a caller's key can", info.Short)
+	}
 	return def, info, errors.Join(checkNote("principal", req.Principal), checkNote("cause", req.Cause), checkNote("trace", req.Trace))
+}
+
+// lookupInfo stands for the command that a lookup does not have.
+var lookupInfo = &CommandInfo{Query: true}
+
+// checkLookup refuses what asks for no stored answer.
+func checkLookup(req *Request) error {
+	if err := checkName("id", req.ID); err != nil {
+		return err
+	}
+	if req.Key.Kind != shard.CallerKey || req.Command != "" || len(req.Payload) > 0 || req.Async {
+		return refuse(malformed, "a lookup asks for the answer of a caller's key: it has no command, no payload, and is waited for")
+	}
+	return checkKey(req.Key)
+}
+
+// after returns the offset that an answer about an entity of a shard must have seen.
+func (h *Host) after(req *Request, number uint32) (uint64, error) {
+	if req.After.History == "" {
+		return 0, nil
+	}
+	if req.After.History != h.history {
+		return 0, refuse(malformed, "the token is of history %q; this journal's is %q: it was restored in between, so the token tells nothing", req.After.History, h.history)
+	}
+	return req.After.Offset(number), nil
 }
 
 func checkNote(what, note string) error {

@@ -180,8 +180,25 @@ func (a *shardActor) answer(ans *shard.Answer) {
 	c := ans.Command.Tag.(*pending)
 	a.pending.Add(-1)
 	a.logSlow(&c.Command, ans)
+	if c.async {
+		a.finish(c, ans)
+		return
+	}
 	c.answer = *ans
 	c.done <- struct{}{}
+}
+
+// finish ends a command that nobody waits for. Its answer is in the log, if it has one; what stored nothing
+// is told to operators only.
+func (a *shardActor) finish(c *pending, ans *shard.Answer) {
+	a.host.pendingBytes.Add(-int64(len(c.Payload)))
+	if ans.Kind != shard.Reply && ans.Kind != shard.Reject {
+		a.host.log.Warn("asynchronous command has no answer", "type", c.To.Type, "id", c.To.ID, "command", c.Name,
+			"key", c.Key.String(), "outcome", ans.Kind.String(), "reason", ans.Reason)
+	}
+	if ans.Released {
+		c.free()
+	}
 }
 
 // logSlow names the phase in which a slow command spent its time.
