@@ -14,6 +14,12 @@ type Journal interface {
 	// returns what is stored now: the caller compares. Durable when it returns.
 	Settle(ctx context.Context, name, value string) (string, error)
 
+	// Settled calls visit with each settled fact whose name begins with prefix, ordered by the
+	// bytes of the names. It shows all that was settled when it was called; what
+	// is settled meanwhile may be missing. A journal may have facts of its own
+	// among them, with names without a slash.
+	Settled(ctx context.Context, prefix string, visit func(name, value string) error) error
+
 	// Close waits for appends under way and releases the journal. Calls after
 	// it return ErrClosed.
 	Close() error

@@ -5,7 +5,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -293,6 +295,25 @@ func (m *Memory) Settle(ctx context.Context, name, value string) (string, error)
 	}
 	m.settled[name] = value
 	return value, nil
+}
+
+// Settled implements Journal.
+func (m *Memory) Settled(ctx context.Context, prefix string, visit func(name, value string) error) error {
+	if err := m.ready(ctx); err != nil {
+		return err
+	}
+	m.mu.RLock()
+	settled := maps.Clone(m.settled)
+	m.mu.RUnlock()
+	for _, name := range slices.Sorted(maps.Keys(settled)) {
+		if !strings.HasPrefix(name, prefix) {
+			continue
+		}
+		if err := visit(name, settled[name]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Close implements Journal.

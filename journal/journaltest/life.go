@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
@@ -34,6 +35,9 @@ func calls(j journal.Journal) map[string]func(context.Context) error {
 			return j.Timers(ctx, 1, 0, 1, func(journal.Timer) error { return nil })
 		},
 		"Settle": func(ctx context.Context) error { _, err := j.Settle(ctx, "name", "value"); return err },
+		"Settled": func(ctx context.Context) error {
+			return j.Settled(ctx, "", func(string, string) error { return nil })
+		},
 	}
 }
 
@@ -137,6 +141,9 @@ func testReopen(t *testing.T, s Suite) {
 		if value, err := j.Settle(ctx, "history", fmt.Sprint(round)); err != nil || value != "0" {
 			t.Fatalf("settled %q, %v", value, err)
 		}
+		if _, err := j.Settle(ctx, fmt.Sprint("round/", round), "over"); err != nil {
+			t.Fatal(err)
+		}
 		j = s.Reopen(t, j)
 	}
 	got, err := ReadAll(ctx, j, 1)
@@ -151,5 +158,10 @@ func testReopen(t *testing.T, s Suite) {
 	}
 	if head, err := j.Head(ctx, 1); err != nil || head.Last != c.Last {
 		t.Errorf("head %+v, %v, want %+v", head, err, c.Last)
+	}
+	var facts []string
+	err = j.Settled(ctx, "round/", func(name, _ string) error { facts = append(facts, name); return nil })
+	if err != nil || !slices.Equal(facts, []string{"round/0", "round/1", "round/2"}) {
+		t.Errorf("settled %q, %v, want one of each round", facts, err)
 	}
 }

@@ -3,6 +3,8 @@ package journaltest
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,6 +18,7 @@ var raceParts = []part{
 	{"an empty tail proves that nothing was answered before", testTailRace},
 	{"a reader sees a growing prefix", testReaderRace},
 	{"a settled fact has one value", testSettleRace},
+	{"settled facts are found by the beginning of their names", testSettled},
 }
 
 // owner writes to a log as a shard's owner does: it goes on while its records
@@ -208,5 +211,39 @@ func testSettleRace(t *testing.T, s Suite) {
 	}
 	if value, err := j.Settle(ctx, "other", "mine"); err != nil || value != "mine" {
 		t.Fatalf("another name settles to %q, %v", value, err)
+	}
+}
+
+func testSettled(t *testing.T, s Suite) {
+	j := s.Open(t)
+	ctx := within(t)
+	names := []string{"b/%2F", "a", "a/", "a/\u540d", "a/b/c", "a/b", "ab", "a0", "b", "a/ \u00fc.x", "a/b c", "\U0001f98a"}
+	for i, name := range names {
+		if _, err := j.Settle(ctx, name, fmt.Sprint("value ", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.Sort(names)
+	other := s.second(t, j)
+	for _, prefix := range []string{"", "a", "a/", "a/b", "a/b/", "b", "\U0001f98a", "c", "a/b/c/d"} {
+		var got, want []string
+		err := other.Settled(ctx, prefix, func(name, value string) error {
+			if !slices.Contains(names, name) && prefix == "" {
+				return nil // the journal's own
+			}
+			if settled, err := j.Settle(ctx, name, "another"); err != nil || settled != value {
+				t.Errorf("%q has the value %q, settled is %q, %v", name, value, settled, err)
+			}
+			got = append(got, name)
+			return nil
+		})
+		for _, name := range names {
+			if strings.HasPrefix(name, prefix) {
+				want = append(want, name)
+			}
+		}
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("settled with the prefix %q: %q, %v, want %q", prefix, got, err, want)
+		}
 	}
 }

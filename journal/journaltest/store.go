@@ -315,6 +315,11 @@ func testVisitorError(t *testing.T, s Suite) {
 	if err := j.Derive(ctx, d); err != nil {
 		t.Fatal(err)
 	}
+	for _, name := range []string{"one", "two"} {
+		if _, err := j.Settle(ctx, name, "value"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	enough := errors.New("enough")
 	visits := 0
 	stop := func() error { visits++; return enough }
@@ -324,6 +329,9 @@ func testVisitorError(t *testing.T, s Suite) {
 		},
 		"timers": func(ctx context.Context) error {
 			return j.Timers(ctx, 0, 0, 1, func(journal.Timer) error { return stop() })
+		},
+		"facts": func(ctx context.Context) error {
+			return j.Settled(ctx, "", func(string, string) error { return stop() })
 		},
 	} {
 		visits = 0

@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -134,10 +135,10 @@ func visitAll(ctx context.Context, iter *pebble.Iterator, valid bool, visit func
 	return nil
 }
 
-// after returns the key that follows all keys with the prefix, whose last byte
-// is a kind or part of a number that is never all ones.
+// after returns the key that follows all keys with the prefix. It begins with a
+// kind, so it is not all ones.
 func after(prefix []byte) []byte {
-	end := append([]byte{}, prefix...)
+	end := bytes.TrimRight(bytes.Clone(prefix), "\xff")
 	end[len(end)-1]++
 	return end
 }

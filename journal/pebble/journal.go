@@ -155,6 +155,24 @@ func (j *Journal) Settle(ctx context.Context, name, value string) (string, error
 	return w.value, nil
 }
 
+// Settled implements journal.Journal. It may show a fact that is not durable yet, while it is
+// being settled: whoever settles it waits.
+func (j *Journal) Settled(ctx context.Context, prefix string, visit func(name, value string) error) error {
+	h, err := j.readable(ctx)
+	if err != nil {
+		return err
+	}
+	defer h.done()
+	from := metaKey(prefix)
+	iter, err := h.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: after(from)})
+	if err != nil {
+		return asCorrupt(err)
+	}
+	return visitAll(ctx, iter, iter.First(), func(key, value []byte) error {
+		return visit(string(key[len(metaKey("")):]), string(value))
+	})
+}
+
 // Close implements journal.Journal.
 func (j *Journal) Close() error {
 	j.mu.Lock()
