@@ -30,6 +30,9 @@ type Config struct {
 	// AcceptClock lets a host start although the journal's newest record is more than a
 	// day away from the clock.
 	AcceptClock bool
+	// UnknownEvents says what Start does when the journal lists events that Types cannot
+	// read. Default: refuse to start.
+	UnknownEvents UnknownEvents
 
 	// IdleAfter is how long an entity stays live without a command. Default 2 min.
 	IdleAfter time.Duration
@@ -75,6 +78,9 @@ func (c Config) filled() (Config, error) {
 	}
 	if c.Shards < 0 || c.Shards > maxShards {
 		return c, fmt.Errorf("entity: Config.Shards is %d; it must be 1 to %d", c.Shards, maxShards)
+	}
+	if c.UnknownEvents > WarnOfUnknownEvents {
+		return c, fmt.Errorf("entity: Config.UnknownEvents is %d; it must be RefuseUnknownEvents or WarnOfUnknownEvents", c.UnknownEvents)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

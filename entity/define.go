@@ -15,12 +15,15 @@ import (
 // Type is the definition of one type of entity, with state S: what it answers
 // and how events change it. It is made once by [Define] and never changes.
 type Type[S any] struct {
-	name     string
-	codec    codec[S]
-	methods  map[string]*method[S] // by full and by short name
-	infos    []CommandInfo
-	appliers map[string]*applier[S]
-	messages []func() proto.Message
+	name      string
+	codec     codec[S]
+	methods   map[string]*method[S] // by full and by short name
+	infos     []CommandInfo
+	appliers  map[string]*applier[S]
+	events    []string // that have an applier, by its number
+	upcasters map[string]*upcaster[S]
+	readers   map[string]*reader[S] // of all events that may be stored
+	messages  []func() proto.Message
 }
 
 // Definition is a [Type] of any state.
@@ -35,10 +38,17 @@ type Definition interface {
 	// Decode reads a stored event as its current one.
 	Decode(event string, payload []byte) (proto.Message, error)
 
+	hosted
+}
+
+// hosted is what a host needs of a Definition: the one that Define makes.
+type hosted interface {
 	lookup(command string) (*CommandInfo, bool)
-	newInstance(id string) instance
+	newInstance(id string, listed *eventList) instance
+	// fingerprint names the shape of the state in snapshots.
 	fingerprint() string
-	messageMakers() []func() proto.Message
+	// persistable names the events that handlers may store, by their appliers' numbers.
+	persistable() []string
 }
 
 // CommandInfo describes one command or query of a type.
@@ -55,7 +65,7 @@ type CommandInfo struct {
 	NewCommand, NewReply func() proto.Message
 }
 
-// Rule is one part of a definition: a [Method], a [QueryMethod], what [Apply]
+// Rule is one part of a definition: a [Method], a [QueryMethod], what [Apply] or [Upcast]
 // returns, or a setting.
 type Rule[S any] interface{ addTo(*Type[S]) }
 
@@ -64,16 +74,18 @@ type Rule[S any] interface{ addTo(*Type[S]) }
 // message (a pointer type), otherwise as JSON of its exported fields.
 //
 // Define panics on a wrong definition: a name that is not usable, two methods
-// for one message, two rules for one event, a state that no snapshot can hold.
+// for one message, two rules for one event, upcasters that go in a circle or end in an event
+// that nothing applies, a state that no snapshot can hold. The order of rules means nothing.
 func Define[S any](name string, rules ...Rule[S]) *Type[S] {
 	if err := checkName("type", name); err != nil {
 		panic("entity: Define: " + err.Error())
 	}
-	t := &Type[S]{name: name, methods: map[string]*method[S]{}, appliers: map[string]*applier[S]{}}
+	t := &Type[S]{name: name, methods: map[string]*method[S]{}, appliers: map[string]*applier[S]{}, upcasters: map[string]*upcaster[S]{}}
 	t.codec = codecFor[S](name)
 	for _, r := range rules {
 		r.addTo(t)
 	}
+	t.resolve()
 	slices.SortFunc(t.infos, func(a, b CommandInfo) int { return strings.Compare(a.Name, b.Name) })
 	return t
 }
@@ -87,7 +99,7 @@ func (t *Type[S]) Commands() []CommandInfo { return slices.Clone(t.infos) }
 // Initial returns the state of an entity without events.
 func (t *Type[S]) Initial() S { return t.codec.initial() }
 
-// Messages returns an empty message of each kind that the type uses: commands, replies and events.
+// Messages returns an empty message of each kind that the type uses: commands, replies, and events, old ones too.
 func (t *Type[S]) Messages() []proto.Message {
 	var out []proto.Message
 	for _, m := range t.messages {
@@ -98,19 +110,23 @@ func (t *Type[S]) Messages() []proto.Message {
 
 // Current implements Definition.
 func (t *Type[S]) Current(event string) string {
-	if a, ok := t.appliers[event]; ok {
-		return a.name
+	if r, ok := t.readers[event]; ok {
+		return r.apply.name
 	}
 	return ""
 }
 
 // Decode implements Definition.
 func (t *Type[S]) Decode(event string, payload []byte) (proto.Message, error) {
-	a, ok := t.appliers[event]
-	if !ok {
-		return nil, fmt.Errorf("type %q has no rule that applies the stored event %s: add entity.Apply for it", t.name, event)
+	r, err := t.reader(event)
+	if err != nil {
+		return nil, err
 	}
-	return a.decode(payload)
+	msg, err := r.read(payload)
+	if err != nil {
+		return nil, fmt.Errorf("type %q: decode the stored event %s: %w", t.name, event, err)
+	}
+	return msg, nil
 }
 
 func (t *Type[S]) lookup(command string) (*CommandInfo, bool) {
@@ -123,7 +139,7 @@ func (t *Type[S]) lookup(command string) (*CommandInfo, bool) {
 
 func (t *Type[S]) fingerprint() string { return t.codec.fingerprint }
 
-func (t *Type[S]) messageMakers() []func() proto.Message { return t.messages }
+func (t *Type[S]) persistable() []string { return t.events }
 
 // Command is what a handler gets: the message, and what it may know beside the state.
 type Command[C any] struct {
@@ -161,6 +177,7 @@ type method[S any] struct {
 // applier is one apply rule with the type of its event hidden.
 type applier[S any] struct {
 	name   string
+	number int // among those of its type
 	apply  func(S, proto.Message) S
 	decode func(payload []byte) (proto.Message, error)
 }
@@ -244,12 +261,9 @@ func (m *method[S]) addTo(t *Type[S]) {
 func Apply[S any, E proto.Message](apply func(S, E) S) Rule[S] {
 	var e E
 	return &applier[S]{
-		name:  string(e.ProtoReflect().Descriptor().FullName()),
-		apply: func(s S, msg proto.Message) S { return apply(s, msg.(E)) },
-		decode: func(payload []byte) (proto.Message, error) {
-			msg := e.ProtoReflect().New().Interface()
-			return msg, proto.Unmarshal(payload, msg)
-		},
+		name:   nameOf(e),
+		apply:  func(s S, msg proto.Message) S { return apply(s, msg.(E)) },
+		decode: decode[E],
 	}
 }
 
@@ -257,6 +271,9 @@ func (a *applier[S]) addTo(t *Type[S]) {
 	if _, ok := t.appliers[a.name]; ok {
 		panic(fmt.Sprintf("entity: type %q has two rules that apply %s", t.name, a.name))
 	}
+	checkEvent(t.name, a.name)
+	a.number = len(t.events)
+	t.events = append(t.events, a.name)
 	t.appliers[a.name] = a
 	t.messages = append(t.messages, func() proto.Message { m, _ := a.decode(nil); return m })
 }
@@ -273,10 +290,10 @@ func (t *Type[S]) Decide(state S, msg proto.Message, at Moment) (Effect, proto.M
 
 // Evolve applies one event to a state, as the runtime would.
 func (t *Type[S]) Evolve(state S, event proto.Message) (S, error) {
-	name := string(event.ProtoReflect().Descriptor().FullName())
+	name := nameOf(event)
 	a, ok := t.appliers[name]
 	if !ok {
-		return state, fmt.Errorf("entity: type %q has no rule that applies %s: add entity.Apply for it", t.name, name)
+		return state, fmt.Errorf("entity: %w", t.unpersistable(name))
 	}
 	return a.apply(state, event), nil
 }

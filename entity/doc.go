@@ -9,6 +9,7 @@
 //     an error made with [Reject] is the entity's no.
 //   - [Query] makes a question that stores nothing.
 //   - [Apply] says how one type of event changes the state.
+//   - [Upcast] says how a stored event of an older type is read today.
 //
 // Handlers and apply rules do no I/O, read no clock and change nothing they were
 // given. So the runtime may run them early, again, and on another node.

@@ -97,11 +97,20 @@ func (f *Feed) publish(shard uint32, records []journal.Record) {
 	if len(records) == 0 {
 		return
 	}
+	f.shards[shard].add(records, f.room, len(f.watching()) > 0)
+	f.tell(shard)
+}
+
+// watching is the watchers of now.
+func (f *Feed) watching() []*watcher {
 	f.mu.Lock()
-	watchers := f.watchers
-	f.mu.Unlock()
-	f.shards[shard].add(records, f.room, len(watchers) > 0)
-	for _, w := range watchers {
+	defer f.mu.Unlock()
+	return f.watchers
+}
+
+// tell comes after the change: a watcher that is not in the list yet looks at Head later than that.
+func (f *Feed) tell(shard uint32) {
+	for _, w := range f.watching() {
 		w.changed(shard)
 	}
 }
@@ -112,12 +121,7 @@ func (f *Feed) follow(shard uint32, serves bool) {
 	s.mu.Lock()
 	s.follows = serves
 	s.mu.Unlock()
-	f.mu.Lock()
-	watchers := f.watchers
-	f.mu.Unlock()
-	for _, w := range watchers {
-		w.changed(shard)
-	}
+	f.tell(shard)
 }
 
 // add takes in records. Without readers none is kept: only the head moves.

@@ -224,7 +224,9 @@ func replays(t *testing.T, dir string, open func(*testing.T, *history) journal.J
 	readJSON(t, filepath.Join(dir, "expected.json"), &want)
 	var clock atomic.Int64
 	clock.Store(h.Clock)
-	host := historyHost(t, open(t, &h), &clock)
+	j := open(t, &h)
+	host := historyHost(t, j, &clock)
+	wantHistoryListed(t, j)
 	if len(want.Entities) == 0 || len(want.Answers) == 0 {
 		t.Fatalf("%s expects nothing", dir)
 	}
@@ -243,6 +245,20 @@ func replays(t *testing.T, dir string, open func(*testing.T, *history) journal.J
 		}
 	}
 	pendingTimerFires(t, host, &clock)
+}
+
+// wantHistoryListed checks that the journal lists the events that the histories hold.
+func wantHistoryListed(t *testing.T, j journal.Journal) {
+	t.Helper()
+	want := []string{"event/counter/google.protobuf.UInt32Value"}
+	for _, event := range []string{"BoolValue", "Duration", "Int64Value", "StringValue"} {
+		want = append(want, "event/purse/google.protobuf."+event)
+	}
+	want = append(want, "events-listed")
+	slices.Sort(want)
+	if got := listedEvents(t, j); !slices.Equal(got, want) {
+		t.Errorf("the journal lists %q, want %q", got, want)
+	}
 }
 
 // pendingTimerFires goes on a year: the history leaves a purse open whose timer is pending.
@@ -515,11 +531,7 @@ func unload(t *testing.T, j journal.Journal, clock int64) *history {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"shards", "history", "group/purse", "group/counter"} {
-		value, err := j.Settle(ctx, name, "was not settled")
-		must(err)
-		h.Settled[name] = value
-	}
+	must(j.Settled(ctx, "", func(name, value string) error { h.Settled[name] = value; return nil }))
 	for n := range uint32(historyShards) {
 		head, err := j.Head(ctx, n)
 		must(err)

@@ -21,6 +21,7 @@ type Host struct {
 	cfg     Config
 	log     *slog.Logger
 	types   map[string]Definition
+	events  map[string]*eventList
 	history string
 	now     func() time.Time
 
@@ -28,7 +29,7 @@ type Host struct {
 	shards []*shardActor
 	slots  *slots
 	gate   gate
-	keys   *clientKeys
+	keys   *ClientKeys
 	feed   *Feed
 
 	// ctx ends when the host has stopped; work counts its goroutines.
@@ -52,7 +53,7 @@ func Start(ctx context.Context, cfg Config) (*Host, error) {
 	}
 	h := &Host{
 		cfg: cfg, log: cfg.Logger, now: cfg.Clock, types: map[string]Definition{},
-		keys: newClientKeys(), gate: gate{free: maxRecoveries},
+		keys: NewClientKeys(), gate: gate{free: maxRecoveries},
 	}
 	for _, t := range cfg.Types {
 		h.types[t.Name()] = t
@@ -134,7 +135,7 @@ func (h *Host) Call(ctx context.Context, req *Request) (*Response, error) {
 	}
 	ours := !c.Query && c.Key.Kind == shard.NoKey
 	if ours {
-		c.Key = h.keys.open(c.To, now)
+		c.Key = h.keys.Open(c.To, now)
 	}
 	key, to, size := c.Key, c.To, len(c.Payload)
 	a.tell(c)
@@ -143,7 +144,7 @@ func (h *Host) Call(ctx context.Context, req *Request) (*Response, error) {
 	}
 	resp, err := h.await(ctx, a, c)
 	if ours {
-		h.keys.close(to, &key)
+		h.keys.Close(to, key)
 	}
 	h.pendingBytes.Add(-int64(size))
 	return resp, err

@@ -48,16 +48,18 @@ type EntityInfo struct {
 
 // EventInfo is one stored event with where it came from.
 type EventInfo struct {
-	Version   uint64          `json:"version"`
-	Entry     uint64          `json:"entry"`
-	Type      string          `json:"type"`
-	Data      json.RawMessage `json:"data"`
-	Time      time.Time       `json:"time"`
-	Command   string          `json:"command"`
-	Key       string          `json:"key"`
-	Principal string          `json:"principal,omitempty"`
-	Cause     string          `json:"cause,omitempty"`
-	Trace     string          `json:"trace,omitempty"`
+	Version uint64 `json:"version"`
+	Entry   uint64 `json:"entry"`
+	// Type and Data are as the event is read today; StoredType is its type as stored, if that is another.
+	Type       string          `json:"type"`
+	StoredType string          `json:"stored_type,omitempty"`
+	Data       json.RawMessage `json:"data"`
+	Time       time.Time       `json:"time"`
+	Command    string          `json:"command"`
+	Key        string          `json:"key"`
+	Principal  string          `json:"principal,omitempty"`
+	Cause      string          `json:"cause,omitempty"`
+	Trace      string          `json:"trace,omitempty"`
 }
 
 // TimerInfo is one pending timer. Attempts, RetryAt and LastError are of its failures, on a live entity.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/skerryhq/skerry/entity/internal/shard"
 	"github.com/skerryhq/skerry/journal"
@@ -71,7 +70,7 @@ func (h *Host) Inspect(ctx context.Context, typ, id string, at *uint64) (*Entity
 	}
 	info := &EntityInfo{Type: typ, ID: id, Shard: a.number, Live: known.Live, Events: []EventInfo{}, Timers: []TimerInfo{}, Window: []WindowInfo{}}
 	v := viewer{def: def, info: info, at: at}
-	r := &rebuilt{instance: def.newInstance(id)}
+	r := &rebuilt{instance: def.newInstance(id, nil)}
 	if err := h.viewEntries(ctx, &v, r, of, known); err != nil {
 		return nil, err
 	}
@@ -141,7 +140,7 @@ func (v *viewer) entry(_ uint64, b []byte) error {
 			v.info.Omitted++
 		}
 		v.info.Events = append(v.info.Events, EventInfo{
-			Version: first + uint64(i), Entry: e.Number, Type: string(ev.Type), Data: v.data(ev),
+			Version: first + uint64(i), Entry: e.Number, Type: v.def.Current(string(ev.Type)), StoredType: v.storedType(ev), Data: v.data(ev),
 			Time: time.Unix(0, e.Time).UTC(), Command: string(e.Command), Key: e.Key.String(),
 			Principal: string(e.Principal), Cause: string(e.Cause), Trace: string(e.Trace),
 		})
@@ -149,20 +148,23 @@ func (v *viewer) entry(_ uint64, b []byte) error {
 	return nil
 }
 
-// data renders an event for people.
+// storedType names the type that an event was stored as, if it is read as another.
+func (v *viewer) storedType(ev shard.StoredEvent) string {
+	if string(ev.Type) == v.def.Current(string(ev.Type)) {
+		return ""
+	}
+	return string(ev.Type)
+}
+
+// data renders an event for people, as it is read today.
 func (v *viewer) data(ev shard.StoredEvent) json.RawMessage {
-	for _, empty := range v.def.messageMakers() {
-		msg := empty()
-		if string(msg.ProtoReflect().Descriptor().FullName()) != string(ev.Type) {
-			continue
-		}
-		if proto.Unmarshal(ev.Payload, msg) == nil {
-			if b, err := protojson.Marshal(msg); err == nil {
-				return b
-			}
+	msg, err := v.def.Decode(string(ev.Type), ev.Payload)
+	if err == nil {
+		if b, err := protojson.Marshal(msg); err == nil {
+			return b
 		}
 	}
-	b, _ := json.Marshal(ev.Payload) // base64: its type is not known here
+	b, _ := json.Marshal(ev.Payload) // base64: JSON cannot tell it
 	return b
 }
 

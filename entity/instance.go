@@ -26,23 +26,25 @@ type instance interface {
 	handle(out *shard.Handled, maxEntry int)
 }
 
-func (t *Type[S]) newInstance(id string) instance {
-	return &typed[S]{t: t, id: id, state: t.Initial()}
+func (t *Type[S]) newInstance(id string, listed *eventList) instance {
+	return &typed[S]{t: t, id: id, listed: listed, state: t.Initial()}
 }
 
 // typed is the instance of a Type[S].
 type typed[S any] struct {
-	t     *Type[S]
-	id    string
-	state S
+	t      *Type[S]
+	id     string
+	listed *eventList // nil: it handles no commands
+	state  S
 }
 
 func (x *typed[S]) apply(typ, payload []byte) (err error) {
-	a, ok := x.t.appliers[string(typ)]
+	r, ok := x.t.readers[string(typ)]
 	if !ok {
-		return fmt.Errorf("type %q has no rule that applies the stored event %s: add entity.Apply for it", x.t.name, typ)
+		_, err := x.t.reader(string(typ))
+		return err
 	}
-	msg, err := a.decode(payload)
+	msg, err := r.read(payload)
 	if err != nil {
 		return fmt.Errorf("decode the stored event %s: %w", typ, err)
 	}
@@ -51,7 +53,7 @@ func (x *typed[S]) apply(typ, payload []byte) (err error) {
 			err = fmt.Errorf("applying the stored event %s panicked: %v", typ, r)
 		}
 	}()
-	x.state = a.apply(x.state, msg)
+	x.state = r.apply.apply(x.state, msg)
 	return nil
 }
 
@@ -133,6 +135,8 @@ func timerOf(h *shard.Handle) string {
 }
 
 func (x *typed[S]) fail(out *shard.Handled, err error) {
+	var unlisted unlistedError
+	out.Unavailable = errors.As(err, &unlisted)
 	out.Failure = fmt.Sprintf("%s of %s %q: %v", out.Handle.Command.Name, x.t.name, x.id, err)
 }
 
@@ -186,12 +190,16 @@ func (x *typed[S]) store(out *shard.Handled, effect Effect, reply proto.Message,
 	out.Entry, out.Reply, out.Events, out.Arms, out.Cancels = entry, o.Reply, len(o.Events), o.Arms, o.Cancels
 }
 
-// take applies one event and adds its encoding.
+// take applies one event and adds its encoding. The first event of its type waits here until the
+// journal lists it.
 func (x *typed[S]) take(state S, ev proto.Message, o *shard.Outcome) (S, error) {
-	name := string(ev.ProtoReflect().Descriptor().FullName())
+	name := nameOf(ev)
 	a, ok := x.t.appliers[name]
 	if !ok {
-		return state, fmt.Errorf("type %q has no rule that applies %s: add entity.Apply for it", x.t.name, name)
+		return state, x.t.unpersistable(name)
+	}
+	if err := x.listed.list(a.number); err != nil {
+		return state, err
 	}
 	payload, err := encoding.Marshal(ev)
 	if err != nil {

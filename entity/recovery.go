@@ -31,7 +31,7 @@ func (e brokenError) Unwrap() error { return e.error }
 // rebuild reads an entity: the newest usable snapshot, the pages behind it, and
 // the pinned entries, which pages may not hold yet. upTo is the entry that must be reached.
 func (h *Host) rebuild(ctx context.Context, def Definition, of journal.Entity, pinned [][]byte, upTo uint64) (*rebuilt, error) {
-	r := &rebuilt{instance: def.newInstance(of.ID)}
+	r := &rebuilt{instance: def.newInstance(of.ID, h.events[of.Type])}
 	if err := h.readSnapshot(ctx, r, def, of); err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func (h *Host) readSnapshot(ctx context.Context, r *rebuilt, def Definition, of 
 		}
 		if err != nil {
 			h.log.Warn("snapshot ignored", "type", of.Type, "id", of.ID, "entry", s.Entry, "error", err)
-			r.instance = def.newInstance(of.ID)
+			r.instance = def.newInstance(of.ID, h.events[of.Type])
 			continue
 		}
 		r.image, r.bytes, r.snapshot = image, len(pb.GetState()), len(s.Body)

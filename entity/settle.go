@@ -33,7 +33,7 @@ func (h *Host) settle(ctx context.Context) error {
 			return fmt.Errorf("entity: the journal files entities of type %q by the rule %q; this program uses %q and would look for them in other shards", name, rule, groupRule)
 		}
 	}
-	return nil
+	return h.settleEvents(ctx)
 }
 
 func (h *Host) settleShards(ctx context.Context) error {

@@ -45,7 +45,7 @@ func entityToWire(i *entity.EntityInfo) *adminv1.Entity {
 	for _, e := range i.Events {
 		m.Events = append(m.Events, &adminv1.Event{
 			Version: e.Version, Entry: e.Entry, Type: e.Type, DataJson: string(e.Data), Time: toTimestamp(e.Time),
-			Command: e.Command, Key: e.Key, Principal: e.Principal, Cause: e.Cause, Trace: e.Trace,
+			Command: e.Command, Key: e.Key, Principal: e.Principal, Cause: e.Cause, Trace: e.Trace, StoredType: e.StoredType,
 		})
 	}
 	for _, t := range i.Timers {
@@ -70,7 +70,7 @@ func entityFromWire(m *adminv1.Entity) *entity.EntityInfo {
 	}
 	for _, e := range m.GetEvents() {
 		i.Events = append(i.Events, entity.EventInfo{
-			Version: e.GetVersion(), Entry: e.GetEntry(), Type: e.GetType(), Data: toJSON(e.GetDataJson()), Time: toTime(e.GetTime()),
+			Version: e.GetVersion(), Entry: e.GetEntry(), Type: e.GetType(), StoredType: e.GetStoredType(), Data: toJSON(e.GetDataJson()), Time: toTime(e.GetTime()),
 			Command: e.GetCommand(), Key: e.GetKey(), Principal: e.GetPrincipal(), Cause: e.GetCause(), Trace: e.GetTrace(),
 		})
 	}

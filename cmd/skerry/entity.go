@@ -103,7 +103,7 @@ func showTables(w io.Writer, e *entity.EntityInfo) error {
 		_, _ = fmt.Fprintln(tab, "VERSION\tENTRY\tTIME\tEVENT\tDATA\tCOMMAND\tBY\tKEY\tCAUSE\tTRACE")
 	}
 	for _, v := range e.Events {
-		row(tab, v.Version, v.Entry, clock(v.Time), v.Type, compact(v.Data), v.Command, v.Principal, v.Key, v.Cause, v.Trace)
+		row(tab, v.Version, v.Entry, clock(v.Time), eventType(v), compact(v.Data), v.Command, v.Principal, v.Key, v.Cause, v.Trace)
 	}
 	_, _ = fmt.Fprintf(tab, "\npending timers (%d)\n", len(e.Timers))
 	if len(e.Timers) > 0 {
@@ -120,6 +120,14 @@ func showTables(w io.Writer, e *entity.EntityInfo) error {
 		row(tab, v.Key, v.Entry, v.Version, clock(v.Time), v.Rejection)
 	}
 	return tab.Flush()
+}
+
+// eventType names the type that an event is read as, and the one it was stored as if that is another.
+func eventType(e entity.EventInfo) string {
+	if e.StoredType == "" {
+		return e.Type
+	}
+	return e.Type + ", stored as " + e.StoredType
 }
 
 func omitted(n uint64) string {

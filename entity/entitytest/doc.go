@@ -14,7 +14,8 @@
 //		ThenEvents(&pb.LotClosed{})
 //
 // Given arms no timers: events do not say which were armed with them. GivenTimer
-// does.
+// does. What was stored by earlier releases is given as it was stored: as a message of an old type,
+// as bytes (GivenStored), or as a recorded history (GivenHistory). So a story tests upcasters too.
 //
 // A [Story] runs the pure functions of the entity's type; nothing has to be set
 // up. Around each step it checks, without being asked,
@@ -24,6 +25,7 @@
 //     state that went through a snapshot, it decides the same.
 //   - Neither handler nor apply rule changes its input: state, command and
 //     event are compared before and after, and once more at the story's end.
+//   - An upcaster reads a stored event as the same event every time.
 //   - Each command, event, reply and timer command survives encoding, as
 //     protobuf and as JSON.
 //   - Applying all events again from the start gives the state that applying

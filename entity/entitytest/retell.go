@@ -75,12 +75,8 @@ func (r *retelling[S]) givenEntry(at time.Time) ([]byte, error) {
 		Key:     &logv1.Key{Kind: &logv1.Key_Caller{Caller: "given"}},
 		Command: "entitytest.Given", Answer: &logv1.Entry_Reply{},
 	}
-	for _, m := range r.given {
-		payload, err := proto.Marshal(m)
-		if err != nil {
-			return nil, err
-		}
-		e.Events = append(e.Events, &logv1.Event{Type: fullName(m), Payload: payload})
+	for _, g := range r.given {
+		e.Events = append(e.Events, &logv1.Event{Type: g.event, Payload: g.payload})
 	}
 	for _, t := range r.armed {
 		payload, err := proto.Marshal(t.cmd)

@@ -20,13 +20,14 @@ type Story[S any] struct {
 	t         testing.TB
 	typ       *entity.Type[S]
 	id        string
+	named     bool // by ID
 	now       time.Time
 	timeSet   bool
 	principal string
 
 	state   S
 	version uint64
-	given   []proto.Message
+	given   []stored
 	armed   []timer // by GivenTimer
 	events  []proto.Message
 	timers  []timer // pending, in due order
@@ -70,7 +71,7 @@ func New[S any](t testing.TB, typ *entity.Type[S]) *Story[S] {
 func (s *Story[S]) ID(id string) *Story[S] {
 	s.t.Helper()
 	s.mustBeBeforeWhen("ID")
-	s.id = id
+	s.id, s.named = id, true
 	return s
 }
 
@@ -95,33 +96,6 @@ func (s *Story[S]) After(d time.Duration) *Story[S] {
 // As tells who sends the next commands.
 func (s *Story[S]) As(principal string) *Story[S] {
 	s.principal = principal
-	return s
-}
-
-// Given tells what happened to the entity before the story begins. Events alone
-// arm no timers, because timers are armed by the effects that stored them: tell those that
-// are pending with GivenTimer.
-func (s *Story[S]) Given(events ...proto.Message) *Story[S] {
-	s.t.Helper()
-	s.mustBeBeforeWhen("Given")
-	for _, e := range events {
-		s.roundTrip("event", e)
-		if !s.applyEvent(e) {
-			s.t.FailNow()
-		}
-	}
-	s.given = append(s.given, events...)
-	return s
-}
-
-// GivenTimer tells that a timer was armed before the story begins.
-func (s *Story[S]) GivenTimer(name string, at time.Time, cmd proto.Message) *Story[S] {
-	s.t.Helper()
-	s.mustBeBeforeWhen("GivenTimer")
-	tm := timer{name, at.UTC(), cmd}
-	s.checkTimer(tm)
-	s.arm(tm)
-	s.armed = append(s.armed, tm)
 	return s
 }
 

@@ -250,6 +250,10 @@ func (m *Machine) failed(e *Entity, c *Command, h *Handled) {
 		m.timerFailed(e, &c.Key, h.Failure)
 		return
 	}
+	if h.Unavailable {
+		m.end(c, Unavailable, h.Failure)
+		return
+	}
 	m.decide(e, c, Answer{Kind: Failed, Reason: h.Failure})
 }
 

@@ -150,7 +150,7 @@ func (a *simActor) handle(out *Handled) {
 		out.Reply = []byte(seen(h.Entry-1, a.state))
 		return
 	case cmdFail:
-		out.Failure = "fails always"
+		out.Failure, out.Unavailable = "fails always", c.Payload[0]&1 == 1
 		return
 	case cmdPanic:
 		out.Failure, out.Rebuild = "panics always", true

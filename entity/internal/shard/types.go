@@ -189,6 +189,8 @@ type Handled struct {
 	Reply     []byte
 	Rejection *Rejection
 	Failure   string
+	// Unavailable tells that what broke is not the entity's: trying again later may go well.
+	Unavailable bool
 	// Rebuild tells that the actor's state can no longer be trusted. Stack is that of a panic.
 	Rebuild bool
 	Stack   []byte

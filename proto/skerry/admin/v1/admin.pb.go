@@ -445,13 +445,15 @@ type Event struct {
 	Entry   uint64                 `protobuf:"varint,2,opt,name=entry,proto3" json:"entry,omitempty"`
 	Type    string                 `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
 	// The event as JSON text.
-	DataJson      string                 `protobuf:"bytes,4,opt,name=data_json,json=dataJson,proto3" json:"data_json,omitempty"`
-	Time          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=time,proto3" json:"time,omitempty"`
-	Command       string                 `protobuf:"bytes,6,opt,name=command,proto3" json:"command,omitempty"`
-	Key           string                 `protobuf:"bytes,7,opt,name=key,proto3" json:"key,omitempty"`
-	Principal     string                 `protobuf:"bytes,8,opt,name=principal,proto3" json:"principal,omitempty"`
-	Cause         string                 `protobuf:"bytes,9,opt,name=cause,proto3" json:"cause,omitempty"`
-	Trace         string                 `protobuf:"bytes,10,opt,name=trace,proto3" json:"trace,omitempty"`
+	DataJson  string                 `protobuf:"bytes,4,opt,name=data_json,json=dataJson,proto3" json:"data_json,omitempty"`
+	Time      *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=time,proto3" json:"time,omitempty"`
+	Command   string                 `protobuf:"bytes,6,opt,name=command,proto3" json:"command,omitempty"`
+	Key       string                 `protobuf:"bytes,7,opt,name=key,proto3" json:"key,omitempty"`
+	Principal string                 `protobuf:"bytes,8,opt,name=principal,proto3" json:"principal,omitempty"`
+	Cause     string                 `protobuf:"bytes,9,opt,name=cause,proto3" json:"cause,omitempty"`
+	Trace     string                 `protobuf:"bytes,10,opt,name=trace,proto3" json:"trace,omitempty"`
+	// The type as stored, if the event is read as another today.
+	StoredType    string `protobuf:"bytes,11,opt,name=stored_type,json=storedType,proto3" json:"stored_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -552,6 +554,13 @@ func (x *Event) GetCause() string {
 func (x *Event) GetTrace() string {
 	if x != nil {
 		return x.Trace
+	}
+	return ""
+}
+
+func (x *Event) GetStoredType() string {
+	if x != nil {
+		return x.StoredType
 	}
 	return ""
 }
@@ -868,6 +877,507 @@ func (x *Runtime) GetCollections() int64 {
 	return 0
 }
 
+// Processors is the state of each processor of a node.
+type Processors struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Processors    []*Processor           `protobuf:"bytes,1,rep,name=processors,proto3" json:"processors,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Processors) Reset() {
+	*x = Processors{}
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Processors) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Processors) ProtoMessage() {}
+
+func (x *Processors) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Processors.ProtoReflect.Descriptor instead.
+func (*Processors) Descriptor() ([]byte, []int) {
+	return file_skerry_admin_v1_admin_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Processors) GetProcessors() []*Processor {
+	if x != nil {
+		return x.Processors
+	}
+	return nil
+}
+
+// Processor is one processor of the read side; counts are since the process started.
+type Processor struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// running, waiting (its database is away), paused or halted; reason says why.
+	State  string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Events of all its shards that are committed in the log and not handled.
+	LagEvents uint64 `protobuf:"varint,4,opt,name=lag_events,json=lagEvents,proto3" json:"lag_events,omitempty"`
+	// Age of the oldest of them, 0 if there is none.
+	LagMs         int64  `protobuf:"varint,5,opt,name=lag_ms,json=lagMs,proto3" json:"lag_ms,omitempty"`
+	HandledEvents uint64 `protobuf:"varint,6,opt,name=handled_events,json=handledEvents,proto3" json:"handled_events,omitempty"`
+	Errors        uint64 `protobuf:"varint,7,opt,name=errors,proto3" json:"errors,omitempty"`
+	// Handlers that used up the time of their transaction.
+	SlowHandlers   uint64 `protobuf:"varint,8,opt,name=slow_handlers,json=slowHandlers,proto3" json:"slow_handlers,omitempty"`
+	ParkedEntities int64  `protobuf:"varint,9,opt,name=parked_entities,json=parkedEntities,proto3" json:"parked_entities,omitempty"`
+	ParkedCommands int64  `protobuf:"varint,10,opt,name=parked_commands,json=parkedCommands,proto3" json:"parked_commands,omitempty"`
+	// Those that this node serves.
+	Shards        []*ProcessorShard `protobuf:"bytes,11,rep,name=shards,proto3" json:"shards,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Processor) Reset() {
+	*x = Processor{}
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Processor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Processor) ProtoMessage() {}
+
+func (x *Processor) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Processor.ProtoReflect.Descriptor instead.
+func (*Processor) Descriptor() ([]byte, []int) {
+	return file_skerry_admin_v1_admin_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Processor) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Processor) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Processor) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Processor) GetLagEvents() uint64 {
+	if x != nil {
+		return x.LagEvents
+	}
+	return 0
+}
+
+func (x *Processor) GetLagMs() int64 {
+	if x != nil {
+		return x.LagMs
+	}
+	return 0
+}
+
+func (x *Processor) GetHandledEvents() uint64 {
+	if x != nil {
+		return x.HandledEvents
+	}
+	return 0
+}
+
+func (x *Processor) GetErrors() uint64 {
+	if x != nil {
+		return x.Errors
+	}
+	return 0
+}
+
+func (x *Processor) GetSlowHandlers() uint64 {
+	if x != nil {
+		return x.SlowHandlers
+	}
+	return 0
+}
+
+func (x *Processor) GetParkedEntities() int64 {
+	if x != nil {
+		return x.ParkedEntities
+	}
+	return 0
+}
+
+func (x *Processor) GetParkedCommands() int64 {
+	if x != nil {
+		return x.ParkedCommands
+	}
+	return 0
+}
+
+func (x *Processor) GetShards() []*ProcessorShard {
+	if x != nil {
+		return x.Shards
+	}
+	return nil
+}
+
+// ProcessorShard is one shard as one processor follows it.
+type ProcessorShard struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Shard uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	// loading, following, retrying (a command fails), blocked (too many are parked) or halted.
+	State  string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The last record that is done and the last event that is handled.
+	Record uint64 `protobuf:"varint,4,opt,name=record,proto3" json:"record,omitempty"`
+	Offset uint64 `protobuf:"varint,5,opt,name=offset,proto3" json:"offset,omitempty"`
+	Epoch  uint64 `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Of the newest event in the log.
+	HeadOffset     uint64                 `protobuf:"varint,7,opt,name=head_offset,json=headOffset,proto3" json:"head_offset,omitempty"`
+	LagMs          int64                  `protobuf:"varint,8,opt,name=lag_ms,json=lagMs,proto3" json:"lag_ms,omitempty"`
+	HandledEvents  uint64                 `protobuf:"varint,9,opt,name=handled_events,json=handledEvents,proto3" json:"handled_events,omitempty"`
+	Errors         uint64                 `protobuf:"varint,10,opt,name=errors,proto3" json:"errors,omitempty"`
+	ParkedEntities int64                  `protobuf:"varint,11,opt,name=parked_entities,json=parkedEntities,proto3" json:"parked_entities,omitempty"`
+	ParkedCommands int64                  `protobuf:"varint,12,opt,name=parked_commands,json=parkedCommands,proto3" json:"parked_commands,omitempty"`
+	LastError      string                 `protobuf:"bytes,13,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	LastErrorAt    *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=last_error_at,json=lastErrorAt,proto3" json:"last_error_at,omitempty"`
+	// When what waits is tried again.
+	RetryAt       *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=retry_at,json=retryAt,proto3" json:"retry_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProcessorShard) Reset() {
+	*x = ProcessorShard{}
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProcessorShard) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProcessorShard) ProtoMessage() {}
+
+func (x *ProcessorShard) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProcessorShard.ProtoReflect.Descriptor instead.
+func (*ProcessorShard) Descriptor() ([]byte, []int) {
+	return file_skerry_admin_v1_admin_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ProcessorShard) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *ProcessorShard) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *ProcessorShard) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ProcessorShard) GetRecord() uint64 {
+	if x != nil {
+		return x.Record
+	}
+	return 0
+}
+
+func (x *ProcessorShard) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *ProcessorShard) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ProcessorShard) GetHeadOffset() uint64 {
+	if x != nil {
+		return x.HeadOffset
+	}
+	return 0
+}
+
+func (x *ProcessorShard) GetLagMs() int64 {
+	if x != nil {
+		return x.LagMs
+	}
+	return 0
+}
+
+func (x *ProcessorShard) GetHandledEvents() uint64 {
+	if x != nil {
+		return x.HandledEvents
+	}
+	return 0
+}
+
+func (x *ProcessorShard) GetErrors() uint64 {
+	if x != nil {
+		return x.Errors
+	}
+	return 0
+}
+
+func (x *ProcessorShard) GetParkedEntities() int64 {
+	if x != nil {
+		return x.ParkedEntities
+	}
+	return 0
+}
+
+func (x *ProcessorShard) GetParkedCommands() int64 {
+	if x != nil {
+		return x.ParkedCommands
+	}
+	return 0
+}
+
+func (x *ProcessorShard) GetLastError() string {
+	if x != nil {
+		return x.LastError
+	}
+	return ""
+}
+
+func (x *ProcessorShard) GetLastErrorAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastErrorAt
+	}
+	return nil
+}
+
+func (x *ProcessorShard) GetRetryAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RetryAt
+	}
+	return nil
+}
+
+// ParkedEntities lists what a processor has parked, oldest first.
+type ParkedEntities struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Entities []*ParkedEntity        `protobuf:"bytes,1,rep,name=entities,proto3" json:"entities,omitempty"`
+	// There are more than are listed.
+	Cut           bool `protobuf:"varint,2,opt,name=cut,proto3" json:"cut,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ParkedEntities) Reset() {
+	*x = ParkedEntities{}
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ParkedEntities) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ParkedEntities) ProtoMessage() {}
+
+func (x *ParkedEntities) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ParkedEntities.ProtoReflect.Descriptor instead.
+func (*ParkedEntities) Descriptor() ([]byte, []int) {
+	return file_skerry_admin_v1_admin_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ParkedEntities) GetEntities() []*ParkedEntity {
+	if x != nil {
+		return x.Entities
+	}
+	return nil
+}
+
+func (x *ParkedEntities) GetCut() bool {
+	if x != nil {
+		return x.Cut
+	}
+	return false
+}
+
+// ParkedEntity is an entity whose events wait behind a command that failed.
+type ParkedEntity struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Type  string                 `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	Id    string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Shard uint32                 `protobuf:"varint,3,opt,name=shard,proto3" json:"shard,omitempty"`
+	// The record and the first offset of the command that failed.
+	Record uint64 `protobuf:"varint,4,opt,name=record,proto3" json:"record,omitempty"`
+	Offset uint64 `protobuf:"varint,5,opt,name=offset,proto3" json:"offset,omitempty"`
+	// How many commands wait, with that one.
+	Commands      int64                  `protobuf:"varint,6,opt,name=commands,proto3" json:"commands,omitempty"`
+	Error         string                 `protobuf:"bytes,7,opt,name=error,proto3" json:"error,omitempty"`
+	Attempts      int64                  `protobuf:"varint,8,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	Since         *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ParkedEntity) Reset() {
+	*x = ParkedEntity{}
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ParkedEntity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ParkedEntity) ProtoMessage() {}
+
+func (x *ParkedEntity) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ParkedEntity.ProtoReflect.Descriptor instead.
+func (*ParkedEntity) Descriptor() ([]byte, []int) {
+	return file_skerry_admin_v1_admin_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ParkedEntity) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *ParkedEntity) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ParkedEntity) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *ParkedEntity) GetRecord() uint64 {
+	if x != nil {
+		return x.Record
+	}
+	return 0
+}
+
+func (x *ParkedEntity) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *ParkedEntity) GetCommands() int64 {
+	if x != nil {
+		return x.Commands
+	}
+	return 0
+}
+
+func (x *ParkedEntity) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *ParkedEntity) GetAttempts() int64 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *ParkedEntity) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
 var File_skerry_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_skerry_admin_v1_admin_proto_rawDesc = "" +
@@ -908,7 +1418,7 @@ const file_skerry_admin_v1_admin_proto_rawDesc = "" +
 	"\x0eevents_omitted\x18\n" +
 	" \x01(\x04R\reventsOmitted\x12.\n" +
 	"\x06timers\x18\v \x03(\v2\x16.skerry.admin.v1.TimerR\x06timers\x12/\n" +
-	"\x06window\x18\f \x03(\v2\x17.skerry.admin.v1.AnswerR\x06window\"\x8e\x02\n" +
+	"\x06window\x18\f \x03(\v2\x17.skerry.admin.v1.AnswerR\x06window\"\xaf\x02\n" +
 	"\x05Event\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x14\n" +
 	"\x05entry\x18\x02 \x01(\x04R\x05entry\x12\x12\n" +
@@ -920,7 +1430,9 @@ const file_skerry_admin_v1_admin_proto_rawDesc = "" +
 	"\tprincipal\x18\b \x01(\tR\tprincipal\x12\x14\n" +
 	"\x05cause\x18\t \x01(\tR\x05cause\x12\x14\n" +
 	"\x05trace\x18\n" +
-	" \x01(\tR\x05trace\"\xf6\x01\n" +
+	" \x01(\tR\x05trace\x12\x1f\n" +
+	"\vstored_type\x18\v \x01(\tR\n" +
+	"storedType\"\xf6\x01\n" +
 	"\x05Timer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12,\n" +
 	"\x03due\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x03due\x12\x18\n" +
@@ -955,7 +1467,58 @@ const file_skerry_admin_v1_admin_proto_rawDesc = "" +
 	" \x01(\x03R\theapBytes\x12!\n" +
 	"\fheap_objects\x18\v \x01(\x03R\vheapObjects\x12!\n" +
 	"\fsystem_bytes\x18\f \x01(\x03R\vsystemBytes\x12 \n" +
-	"\vcollections\x18\r \x01(\x03R\vcollectionsB:Z8github.com/skerryhq/skerry/proto/skerry/admin/v1;adminv1b\x06proto3"
+	"\vcollections\x18\r \x01(\x03R\vcollections\"H\n" +
+	"\n" +
+	"Processors\x12:\n" +
+	"\n" +
+	"processors\x18\x01 \x03(\v2\x1a.skerry.admin.v1.ProcessorR\n" +
+	"processors\"\xf2\x02\n" +
+	"\tProcessor\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1d\n" +
+	"\n" +
+	"lag_events\x18\x04 \x01(\x04R\tlagEvents\x12\x15\n" +
+	"\x06lag_ms\x18\x05 \x01(\x03R\x05lagMs\x12%\n" +
+	"\x0ehandled_events\x18\x06 \x01(\x04R\rhandledEvents\x12\x16\n" +
+	"\x06errors\x18\a \x01(\x04R\x06errors\x12#\n" +
+	"\rslow_handlers\x18\b \x01(\x04R\fslowHandlers\x12'\n" +
+	"\x0fparked_entities\x18\t \x01(\x03R\x0eparkedEntities\x12'\n" +
+	"\x0fparked_commands\x18\n" +
+	" \x01(\x03R\x0eparkedCommands\x127\n" +
+	"\x06shards\x18\v \x03(\v2\x1f.skerry.admin.v1.ProcessorShardR\x06shards\"\xf9\x03\n" +
+	"\x0eProcessorShard\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06record\x18\x04 \x01(\x04R\x06record\x12\x16\n" +
+	"\x06offset\x18\x05 \x01(\x04R\x06offset\x12\x14\n" +
+	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\x12\x1f\n" +
+	"\vhead_offset\x18\a \x01(\x04R\n" +
+	"headOffset\x12\x15\n" +
+	"\x06lag_ms\x18\b \x01(\x03R\x05lagMs\x12%\n" +
+	"\x0ehandled_events\x18\t \x01(\x04R\rhandledEvents\x12\x16\n" +
+	"\x06errors\x18\n" +
+	" \x01(\x04R\x06errors\x12'\n" +
+	"\x0fparked_entities\x18\v \x01(\x03R\x0eparkedEntities\x12'\n" +
+	"\x0fparked_commands\x18\f \x01(\x03R\x0eparkedCommands\x12\x1d\n" +
+	"\n" +
+	"last_error\x18\r \x01(\tR\tlastError\x12>\n" +
+	"\rlast_error_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\vlastErrorAt\x125\n" +
+	"\bretry_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\aretryAt\"]\n" +
+	"\x0eParkedEntities\x129\n" +
+	"\bentities\x18\x01 \x03(\v2\x1d.skerry.admin.v1.ParkedEntityR\bentities\x12\x10\n" +
+	"\x03cut\x18\x02 \x01(\bR\x03cut\"\xf8\x01\n" +
+	"\fParkedEntity\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n" +
+	"\x05shard\x18\x03 \x01(\rR\x05shard\x12\x16\n" +
+	"\x06record\x18\x04 \x01(\x04R\x06record\x12\x16\n" +
+	"\x06offset\x18\x05 \x01(\x04R\x06offset\x12\x1a\n" +
+	"\bcommands\x18\x06 \x01(\x03R\bcommands\x12\x14\n" +
+	"\x05error\x18\a \x01(\tR\x05error\x12\x1a\n" +
+	"\battempts\x18\b \x01(\x03R\battempts\x120\n" +
+	"\x05since\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x05sinceB:Z8github.com/skerryhq/skerry/proto/skerry/admin/v1;adminv1b\x06proto3"
 
 var (
 	file_skerry_admin_v1_admin_proto_rawDescOnce sync.Once
@@ -969,7 +1532,7 @@ func file_skerry_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_skerry_admin_v1_admin_proto_rawDescData
 }
 
-var file_skerry_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_skerry_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_skerry_admin_v1_admin_proto_goTypes = []any{
 	(*Sections)(nil),              // 0: skerry.admin.v1.Sections
 	(*Section)(nil),               // 1: skerry.admin.v1.Section
@@ -980,7 +1543,12 @@ var file_skerry_admin_v1_admin_proto_goTypes = []any{
 	(*Timer)(nil),                 // 6: skerry.admin.v1.Timer
 	(*Answer)(nil),                // 7: skerry.admin.v1.Answer
 	(*Runtime)(nil),               // 8: skerry.admin.v1.Runtime
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(*Processors)(nil),            // 9: skerry.admin.v1.Processors
+	(*Processor)(nil),             // 10: skerry.admin.v1.Processor
+	(*ProcessorShard)(nil),        // 11: skerry.admin.v1.ProcessorShard
+	(*ParkedEntities)(nil),        // 12: skerry.admin.v1.ParkedEntities
+	(*ParkedEntity)(nil),          // 13: skerry.admin.v1.ParkedEntity
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
 }
 var file_skerry_admin_v1_admin_proto_depIdxs = []int32{
 	1,  // 0: skerry.admin.v1.Sections.sections:type_name -> skerry.admin.v1.Section
@@ -988,16 +1556,22 @@ var file_skerry_admin_v1_admin_proto_depIdxs = []int32{
 	5,  // 2: skerry.admin.v1.Entity.events:type_name -> skerry.admin.v1.Event
 	6,  // 3: skerry.admin.v1.Entity.timers:type_name -> skerry.admin.v1.Timer
 	7,  // 4: skerry.admin.v1.Entity.window:type_name -> skerry.admin.v1.Answer
-	9,  // 5: skerry.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
-	9,  // 6: skerry.admin.v1.Timer.due:type_name -> google.protobuf.Timestamp
-	9,  // 7: skerry.admin.v1.Timer.retry_at:type_name -> google.protobuf.Timestamp
-	9,  // 8: skerry.admin.v1.Answer.time:type_name -> google.protobuf.Timestamp
-	9,  // 9: skerry.admin.v1.Runtime.started:type_name -> google.protobuf.Timestamp
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	14, // 5: skerry.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	14, // 6: skerry.admin.v1.Timer.due:type_name -> google.protobuf.Timestamp
+	14, // 7: skerry.admin.v1.Timer.retry_at:type_name -> google.protobuf.Timestamp
+	14, // 8: skerry.admin.v1.Answer.time:type_name -> google.protobuf.Timestamp
+	14, // 9: skerry.admin.v1.Runtime.started:type_name -> google.protobuf.Timestamp
+	10, // 10: skerry.admin.v1.Processors.processors:type_name -> skerry.admin.v1.Processor
+	11, // 11: skerry.admin.v1.Processor.shards:type_name -> skerry.admin.v1.ProcessorShard
+	14, // 12: skerry.admin.v1.ProcessorShard.last_error_at:type_name -> google.protobuf.Timestamp
+	14, // 13: skerry.admin.v1.ProcessorShard.retry_at:type_name -> google.protobuf.Timestamp
+	13, // 14: skerry.admin.v1.ParkedEntities.entities:type_name -> skerry.admin.v1.ParkedEntity
+	14, // 15: skerry.admin.v1.ParkedEntity.since:type_name -> google.protobuf.Timestamp
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_skerry_admin_v1_admin_proto_init() }
@@ -1011,7 +1585,7 @@ func file_skerry_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_skerry_admin_v1_admin_proto_rawDesc), len(file_skerry_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
