@@ -41,7 +41,8 @@ var (
 
 // Error is an answer that is neither a reply nor a rejection.
 type Error struct {
-	// Kind is ErrUnavailable, ErrBusy, ErrUnknownOutcome or ErrFailed.
+	// Kind is ErrUnavailable, ErrBusy, ErrUnknownOutcome or ErrFailed; asked for a stored answer also
+	// ErrRunning or ErrNotKnown.
 	Kind error
 	// Reason names what happened, where, and the remedy.
 	Reason string

@@ -46,6 +46,9 @@ type Request struct {
 	// Lookup asks for the stored answer of Key instead of sending a command: Command and Payload stay empty. The
 	// error may also be of the kinds ErrRunning and ErrNotKnown.
 	Lookup bool
+	// Query tells that Command is a query, where the sender knows: a [Caller] far away
+	// then makes no key for it. What it is, its type decides.
+	Query bool
 	// Principal tells who sends it, Cause what led to it, Trace is a W3C
 	// traceparent. They are stored with the command; at most 256 bytes each.
 	Principal, Cause, Trace string

@@ -46,7 +46,7 @@ func (m *Method[S, C, R]) newCall(to Ref[S], opts []CallOption) *call {
 // Ask sends the query and waits for its answer. The answer holds everything that any
 // caller was told before the query was sent, unless it is asked for [Local].
 func (m *QueryMethod[S, C, R]) Ask(ctx context.Context, to Ref[S], query C, opts ...QueryOption) (R, error) {
-	c := call{req: Request{Type: to.typ.name, ID: to.id, Command: m.info.Name}}
+	c := call{req: Request{Type: to.typ.name, ID: to.id, Command: m.info.Name, Query: true}}
 	for _, o := range opts {
 		o.applyQuery(&c)
 	}

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"time"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	"github.com/skerryhq/skerry/entity"
 )
 
@@ -17,6 +19,9 @@ type Config struct {
 	Caller entity.Caller
 	// Types are those that can be reached; others are answered 404.
 	Types []entity.Definition
+	// Services are those of protobuf that are served over gRPC, gRPC-Web and Connect. Each
+	// rpc takes a command or query, and gives its reply, of one of Types. Default: none.
+	Services []protoreflect.ServiceDescriptor
 	// Principal tells who sends a request; its error is answered 401. Default: nobody is named.
 	Principal func(*http.Request) (string, error)
 	// Logger default: slog.Default().
@@ -24,8 +29,8 @@ type Config struct {
 
 	// MaxBodyBytes limits a request's body. Default 1 MiB.
 	MaxBodyBytes int
-	// MaxRequests and MaxRequestBytes bound the requests under way and their bodies
-	// together. Default 4,096 and 64 MiB. Beyond, callers are answered 429.
+	// MaxRequests bounds the requests that wait for their answer, MaxRequestBytes the bodies
+	// of all requests together. Default 4,096 and 64 MiB. Beyond, callers are answered 429.
 	MaxRequests     int
 	MaxRequestBytes int
 	// Timeout is a command's when the request names none. Default 5 s. Requests may

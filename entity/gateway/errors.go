@@ -36,9 +36,13 @@ func NotFound(known []string, format string, args ...any) error {
 	return p
 }
 
-// MethodNotAllowed is the error of a request by another method than GET.
-func MethodNotAllowed(method string) error {
-	return allow(method, "this", http.MethodGet, http.MethodHead)
+// MethodNotAllowed is the error of a request by another method than those allowed; without
+// any, than GET.
+func MethodNotAllowed(method string, allowed ...string) error {
+	if len(allowed) == 0 {
+		allowed = []string{http.MethodGet, http.MethodHead}
+	}
+	return allow(method, "this", allowed...)
 }
 
 // maxErrorBytes limits what a client reads of an error.
@@ -59,21 +63,27 @@ func ReadError(resp *http.Response) error {
 	if err != nil || body.GetCode() == "" {
 		return &entity.Error{Kind: entity.ErrUnknownOutcome, Reason: fmt.Sprintf("%s from something that is no Skerry service", resp.Status)}
 	}
-	return errorOf(resp, &body)
+	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
+	return errorOf(&body, time.Duration(seconds)*time.Second)
 }
 
-func errorOf(resp *http.Response, body *apiv1.Error) error {
-	kind, ok := map[string]error{
-		codeBusy: entity.ErrBusy, codeUnavailable: entity.ErrUnavailable,
-		codeUnknown: entity.ErrUnknownOutcome, codeFailed: entity.ErrFailed,
-	}[body.GetCode()]
-	if ok {
-		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
-		return &entity.Error{Kind: kind, Reason: body.GetReason(), RetryAfter: time.Duration(seconds) * time.Second}
+// kindOfCode tells the codes that are no rejection.
+var kindOfCode = map[string]error{
+	codeBusy: entity.ErrBusy, codeUnavailable: entity.ErrUnavailable, codeUnknown: entity.ErrUnknownOutcome,
+	codeTimeout: entity.ErrUnavailable, codeFailed: entity.ErrFailed, codeRunning: entity.ErrRunning, codeNotKnown: entity.ErrNotKnown,
+}
+
+func errorOf(body *apiv1.Error, retryAfter time.Duration) error {
+	if kind, ok := kindOfCode[body.GetCode()]; ok {
+		return &entity.Error{Kind: kind, Reason: body.GetReason(), RetryAfter: max(retryAfter, 0)}
 	}
-	message := body.GetReason()
-	if len(body.GetKnown()) > 0 {
-		message += " (known: " + strings.Join(body.GetKnown(), ", ") + ")"
+	return &entity.Rejection{Code: body.GetCode(), Message: reasonOf(body), Version: body.GetVersion()}
+}
+
+// reasonOf is what a program's user is told, with what exists instead.
+func reasonOf(body *apiv1.Error) string {
+	if len(body.GetKnown()) == 0 {
+		return body.GetReason()
 	}
-	return &entity.Rejection{Code: body.GetCode(), Message: message, Version: body.GetVersion()}
+	return body.GetReason() + " (known: " + strings.Join(body.GetKnown(), ", ") + ")"
 }

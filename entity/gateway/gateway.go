@@ -10,21 +10,26 @@ import (
 	"sync/atomic"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"github.com/skerryhq/skerry/entity"
 )
 
 // gateway turns requests into calls. It may be used by any number of requests at once.
 type gateway struct {
 	Config
-	catalog catalog
-	// requests holds a place for each request under way; bytes counts the room that
-	// their bodies may take.
+	catalog    catalog
+	procedures map[string]*procedure // by path
+	rpcErrors  *connect.ErrorWriter
+	// requests holds a place for each request that waits for its answer; bytes counts
+	// the room that bodies take.
 	requests chan struct{}
 	bytes    atomic.Int64
 }
 
-// New returns the handler of all paths below /v1/entities. Everything else is
-// answered 404, so it can be mounted at "/v1/" or at "/", beside other handlers.
+// New returns the handler of all paths below /v1/entities, of the procedures of
+// [Config.Services], and of skerry.api.v1.Entities, which [Dial] speaks to. Everything else is
+// answered 404, so it can be mounted at "/", beside other handlers.
 //
 // Each request is bounded in size and time, and so are all of them together. The
 // handler starts no goroutines.
@@ -37,20 +42,26 @@ func New(cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &gateway{Config: cfg, catalog: known, requests: make(chan struct{}, cfg.MaxRequests)}, nil
+	g := &gateway{Config: cfg, catalog: known, requests: make(chan struct{}, cfg.MaxRequests), rpcErrors: connect.NewErrorWriter()}
+	g.procedures = map[string]*procedure{entitiesCall: g.generic()}
+	for _, s := range cfg.Services {
+		if err := g.add(s); err != nil {
+			return nil, err
+		}
+	}
+	return g, nil
 }
 
 // ServeHTTP implements http.Handler.
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer g.survive(w, r)
-	select {
-	case g.requests <- struct{}{}:
-		defer func() { <-g.requests }()
-	default:
-		g.fail(w, r, busy("%d requests are under way, the limit", g.MaxRequests))
-		return
+	var err error
+	if p := g.procedures[r.URL.Path]; p != nil {
+		err = g.serveProcedure(w, r, p)
+	} else {
+		err = g.serve(w, r)
 	}
-	if err := g.serve(w, r); err != nil {
+	if err != nil {
 		g.fail(w, r, err)
 	}
 }
@@ -60,14 +71,24 @@ func (g *gateway) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := g.checkOrigin(r); err != nil {
+		return err
+	}
+	switch {
+	case target.index != nil:
+		return writeMessage(w, http.StatusOK, target.index, complete)
+	case target.key != "":
+		return g.lookUp(w, r, target)
+	}
+	return g.call(w, r, target)
+}
+
+func (g *gateway) checkOrigin(r *http.Request) error {
 	if err := g.CrossOrigin.Check(r); err != nil {
 		return refuse(http.StatusForbidden, codeCrossOrigin, "%v", err).
 			remedied("Send it from a page of this server, or from a program that is no browser.")
 	}
-	if target.index != nil {
-		return writeMessage(w, http.StatusOK, target.index, complete)
-	}
-	return g.call(w, r, target)
+	return nil
 }
 
 // call sends one command or query and writes its answer.
@@ -78,69 +99,71 @@ func (g *gateway) call(w http.ResponseWriter, r *http.Request, t target) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), meta.timeout)
 	defer cancel()
-	req, release, err := g.request(w, r, t, meta)
+	principal, err := g.principal(r)
 	if err != nil {
 		return err
 	}
-	defer release()
+	body, err := g.open(w, r, int64(g.MaxBodyBytes))
+	if err != nil {
+		return err
+	}
+	defer body.done()
+	payload, err := readMessage(r, body, t.command)
+	if err != nil {
+		return err
+	}
+	req := newRequest(t, meta, principal, payload)
 	if t.id == "" {
 		w.Header().Set(headerEntityID, req.ID)
 	}
-	if err := ctx.Err(); err != nil {
-		return &entity.Error{Kind: entity.ErrUnavailable, Reason: "its deadline passed before it was sent to the entity", Cause: err}
-	}
-	resp, err := g.Caller.Call(ctx, req)
-	if err != nil {
+	resp, err := g.ask(ctx, req)
+	switch {
+	case err != nil:
 		return ofCall(err, meta.key != "")
+	case req.Async:
+		return writeAccepted(w, t, req)
 	}
 	return writeReply(w, t, req, resp)
 }
 
-// request puts together what the caller gets. release gives the room of the body
-// back; it is to be called when the answer is there.
-func (g *gateway) request(w http.ResponseWriter, r *http.Request, t target, meta meta) (_ *entity.Request, release func(), err error) {
-	principal, err := g.Principal(r)
-	if err != nil {
-		return nil, nil, refuse(http.StatusUnauthorized, codeUnauthenticated, "%v", err).
-			remedied("Send credentials that this service takes.")
-	}
-	room, err := g.reserve(r)
-	if err != nil {
-		return nil, nil, err
-	}
-	release = func() { g.bytes.Add(-room) }
-	payload, err := readMessage(w, r, t.command, g.MaxBodyBytes)
-	if err != nil {
-		release()
-		return nil, nil, err
-	}
+// newRequest puts together what the caller gets.
+func newRequest(t target, m meta, principal string, payload []byte) *entity.Request {
 	req := &entity.Request{
 		Type: t.typ, ID: t.id, Command: t.command.Name, Payload: payload,
-		IfVersion: meta.ifVersion, Local: meta.local, Principal: principal, Trace: meta.trace,
+		IfVersion: m.ifVersion, Local: m.local, After: m.after, Async: m.async, Principal: principal, Trace: m.trace,
 	}
-	if meta.key != "" {
-		req.Key = entity.CallerKey(meta.key)
+	if m.key != "" {
+		req.Key = entity.CallerKey(m.key)
 	}
 	if req.ID == "" {
-		req.ID = makeID(t.typ, principal, meta.key)
+		req.ID = makeID(t.typ, principal, m.key)
 	}
-	return req, release, nil
+	return req
 }
 
-// reserve takes room for a request's body, or tells that there is none.
-func (g *gateway) reserve(r *http.Request) (room int64, err error) {
-	room = r.ContentLength
-	if room > int64(g.MaxBodyBytes) {
-		return 0, tooLarge(g.MaxBodyBytes)
+// ask gives a request to the caller, if there is a place for it. Only here do requests wait
+// for an answer, so only here are they counted: one whose body is still to come takes nobody's place.
+func (g *gateway) ask(ctx context.Context, req *entity.Request) (*entity.Response, error) {
+	select {
+	case g.requests <- struct{}{}:
+		defer func() { <-g.requests }()
+	default:
+		return nil, busy("%d requests are under way, the limit", g.MaxRequests)
 	}
-	if room < 0 {
-		room = int64(g.MaxBodyBytes)
+	if err := ctx.Err(); err != nil {
+		return nil, &entity.Error{Kind: entity.ErrUnavailable, Reason: "its deadline passed before it was sent to the entity", Cause: err}
 	}
-	if g.bytes.Add(room) > int64(g.MaxRequestBytes) {
-		g.bytes.Add(-room)
-		return 0, busy("the bodies of the requests under way fill %d bytes, the limit", g.MaxRequestBytes)
+	return g.Caller.Call(ctx, req)
+}
+
+// principal tells who sends a request.
+func (g *gateway) principal(r *http.Request) (string, error) {
+	name, err := g.Principal(r)
+	if err != nil {
+		return "", refuse(http.StatusUnauthorized, codeUnauthenticated, "%v", err).
+			remedied("Send credentials that this service takes.")
 	}
-	return room, nil
+	return name, nil
 }
 
 func busy(format string, args ...any) error {
@@ -150,16 +173,29 @@ func busy(format string, args ...any) error {
 // fail answers with an error. Only defects are logged as errors: a rejection is
 // an answer like any other, and whoever hangs up does no wrong.
 func (g *gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
-	ctx, log := r.Context(), g.Logger.With("method", r.Method, "path", r.URL.EscapedPath())
+	p := problemOf(err)
+	g.note(r.Context(), g.Logger.With("method", r.Method, "path", r.URL.EscapedPath()), p, err)
+	g.write(w, r, p)
+}
+
+func (g *gateway) note(ctx context.Context, log *slog.Logger, p *problem, err error) {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		log.DebugContext(ctx, "the client went away before its answer", "error", err)
 	}
-	p := problemOf(err)
 	switch {
 	case p.status == http.StatusInternalServerError:
 		log.ErrorContext(ctx, "a request met a defect", "code", p.body.GetCode(), "error", err)
 	case p.status > http.StatusInternalServerError:
 		log.DebugContext(ctx, "a request was not answered", "code", p.body.GetCode(), "error", err)
+	}
+}
+
+// write answers in the protocol of the request.
+func (g *gateway) write(w http.ResponseWriter, r *http.Request, p *problem) {
+	rpc := g.procedures[r.URL.Path] != nil || r.Method == http.MethodPost && isProcedure(r.URL.Path)
+	if rpc && g.rpcErrors.IsSupported(r) {
+		_ = g.rpcErrors.Write(w, r, p.rpc(r.Header)) // whoever hung up does not miss it
+		return
 	}
 	p.write(w)
 }
@@ -177,5 +213,5 @@ func (g *gateway) survive(w http.ResponseWriter, r *http.Request) {
 		slog.Any("panic", cause), slog.String("stack", string(debug.Stack())))
 	p := problemOf(&entity.Error{Kind: entity.ErrUnknownOutcome, Reason: "the gateway panicked while it served the request"})
 	p.status = http.StatusInternalServerError
-	p.write(w)
+	g.write(w, r, p)
 }

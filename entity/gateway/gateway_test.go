@@ -41,14 +41,16 @@ var timers = entity.Define[struct{ Armed int64 }]("timer",
 	entity.Query(func(s struct{ Armed int64 }, cmd entity.Command[*descriptorpb.FieldDescriptorProto]) (*apiv1.Command, error) {
 		return &apiv1.Command{Name: cmd.Msg.GetName(), Query: cmd.Msg.GetProto3Optional(), Message: fmt.Sprint(s.Armed)}, nil
 	}),
-	entity.Query(func(s struct{ Armed int64 }, _ entity.Command[*emptypb.Empty]) (*wrapperspb.Int64Value, error) {
-		return wrapperspb.Int64(s.Armed), nil
-	}),
+	entity.Query(countTimers),
 	entity.Apply(func(s struct{ Armed int64 }, e *wrapperspb.Int64Value) struct{ Armed int64 } {
 		s.Armed += e.GetValue()
 		return s
 	}),
 )
+
+func countTimers(s struct{ Armed int64 }, _ entity.Command[*emptypb.Empty]) (*wrapperspb.Int64Value, error) {
+	return wrapperspb.Int64(s.Armed), nil
+}
 
 // callerFunc is a Caller.
 type callerFunc func(context.Context, *entity.Request) (*entity.Response, error)
@@ -99,6 +101,20 @@ func send(h http.Handler, method, path, body string, headers ...string) *httptes
 			r.Header.Del(name)
 		}
 		r.Header.Add(name, value)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// sendSet is send with headers that replace those before them; one without a value is left out.
+func sendSet(h http.Handler, method, path, body string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	for _, line := range headers {
+		name, value, _ := strings.Cut(line, ": ")
+		if r.Header.Set(name, value); value == "" {
+			r.Header.Del(name)
+		}
 	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)

@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/skerryhq/skerry/journal"
 )
 
 // Headers beside HTTP's own.
@@ -19,6 +21,8 @@ const (
 	headerRepeated = "Skerry-Repeated"
 	headerEntityID = "Skerry-Entity-Id"
 	headerTrace    = "Traceparent"
+	headerPrefer   = "Prefer"
+	headerApplied  = "Preference-Applied"
 )
 
 // maxKey limits a key's bytes.
@@ -29,6 +33,8 @@ type meta struct {
 	key       string // empty if none was given
 	ifVersion *uint64
 	local     bool
+	after     journal.Token
+	async     bool
 	timeout   time.Duration
 	trace     string
 }
@@ -43,6 +49,12 @@ func readMeta(r *http.Request, query bool, timeout time.Duration) (m meta, err e
 	if m.local, err = readLocal(r.Header, query); err != nil {
 		return m, err
 	}
+	if m.after, err = readToken(r.Header, query); err != nil {
+		return m, err
+	}
+	if m.async, err = readAsync(r.Header, query, m.key); err != nil {
+		return m, err
+	}
 	if m.timeout, err = readTimeout(r.Header, timeout); err != nil {
 		return m, err
 	}
@@ -51,6 +63,49 @@ func readMeta(r *http.Request, query bool, timeout time.Duration) (m meta, err e
 		m.key = "" // a query stores nothing, so there is nothing to remember
 	}
 	return m, nil
+}
+
+// readToken reads what a query must have seen. A command sees the newest state anyhow, so a
+// client may send its token with everything.
+func readToken(h http.Header, query bool) (journal.Token, error) {
+	text, given, err := single(h, headerToken)
+	if err != nil || !given || !query {
+		return journal.Token{}, err
+	}
+	token, err := journal.ParseToken(text)
+	if err != nil {
+		return token, malformed("the header %s: %v", headerToken, err).
+			remedied("Give a token as an answer's header " + headerToken + " shows it.")
+	}
+	return token, nil
+}
+
+// respondAsync is the preference of RFC 7240 for an answer at once and the reply later.
+const respondAsync = "respond-async"
+
+// readAsync tells whether the client prefers to ask for its answer later. It is a wish: a query ignores it.
+func readAsync(h http.Header, query bool, key string) (bool, error) {
+	if query || !prefers(h, respondAsync) {
+		return false, nil
+	}
+	if key == "" {
+		return false, malformed("%s: %s needs a key: it is what the answer can be asked for by", headerPrefer, respondAsync).
+			remedied("Give the header " + headerKey + ", such as a random UUID.")
+	}
+	return true, nil
+}
+
+// prefers looks for a preference without a value.
+func prefers(h http.Header, preference string) bool {
+	for _, line := range h.Values(headerPrefer) {
+		for p := range strings.SplitSeq(line, ",") {
+			name, _, _ := strings.Cut(p, ";")
+			if strings.EqualFold(strings.TrimSpace(name), preference) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // single returns the only value of a header.
@@ -75,19 +130,27 @@ func readKey(h http.Header) (string, error) {
 	if strings.HasPrefix(text, `"`) {
 		key, wrong = unquote(text)
 	}
-	switch {
-	case wrong != "":
-	case key == "" || len(key) > maxKey:
-		wrong = "it has " + strconv.Itoa(len(key)) + " bytes"
-	case !utf8.ValidString(key):
-		wrong = "it is not valid UTF-8"
-	case strings.ContainsFunc(key, unicode.IsControl):
-		wrong = "it has a control character"
-	default:
+	if wrong == "" {
+		wrong = wrongKey(key)
+	}
+	if wrong == "" {
 		return key, nil
 	}
 	return "", malformed("the header %s is no key: %s", headerKey, wrong).
 		remedied("Give 1 to 256 bytes without control characters, such as a random UUID, plain or in double quotes.")
+}
+
+// wrongKey tells what is wrong with a key; nothing if it is one.
+func wrongKey(key string) string {
+	switch {
+	case key == "" || len(key) > maxKey:
+		return "it has " + strconv.Itoa(len(key)) + " bytes"
+	case !utf8.ValidString(key):
+		return "it is not valid UTF-8"
+	case strings.ContainsFunc(key, unicode.IsControl):
+		return "it has a control character"
+	}
+	return ""
 }
 
 // unquote reads a string of RFC 8941, or tells what is wrong with it.

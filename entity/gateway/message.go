@@ -3,13 +3,11 @@ package gateway
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"io"
 	"maps"
 	"mime"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 
@@ -27,7 +25,7 @@ const contentType = "application/json"
 var encoding = proto.MarshalOptions{Deterministic: true}
 
 // readMessage reads a command from the body, or a query from the URL, and encodes it.
-func readMessage(w http.ResponseWriter, r *http.Request, command entity.CommandInfo, maxBytes int) ([]byte, error) {
+func readMessage(r *http.Request, body io.Reader, command entity.CommandInfo) ([]byte, error) {
 	msg := command.NewCommand()
 	params, err := url.ParseQuery(r.URL.RawQuery)
 	switch {
@@ -39,7 +37,7 @@ func readMessage(w http.ResponseWriter, r *http.Request, command entity.CommandI
 		err = malformed("parameters in the URL are for GET; a POST has its fields in the body").
 			remedied("Send them as JSON in the body.")
 	default:
-		err = fromBody(w, r, msg, maxBytes)
+		err = fromBody(r, body, msg)
 	}
 	if err != nil {
 		return nil, err
@@ -51,16 +49,10 @@ func readMessage(w http.ResponseWriter, r *http.Request, command entity.CommandI
 	return payload, nil
 }
 
-func fromBody(w http.ResponseWriter, r *http.Request, msg proto.Message, maxBytes int) error {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(maxBytes)))
-	var over *http.MaxBytesError
-	switch {
-	case errors.As(err, &over):
-		return tooLarge(maxBytes)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return refuse(http.StatusRequestTimeout, codeTimeout, "the body did not arrive in time").remedied("Send it again, faster.")
-	case err != nil:
-		return malformed("the body cannot be read: %v", err)
+func fromBody(r *http.Request, from io.Reader, msg proto.Message) error {
+	body, err := io.ReadAll(from)
+	if err != nil {
+		return err
 	}
 	if err := checkContentType(r.Header, len(body)); err != nil {
 		return err

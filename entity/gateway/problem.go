@@ -31,6 +31,8 @@ const (
 	codeUnavailable     = "skerry/unavailable"
 	codeUnknown         = "skerry/unknown-outcome"
 	codeFailed          = "skerry/failed"
+	codeRunning         = "skerry/running"
+	codeNotKnown        = "skerry/not-known"
 )
 
 // problem is an answer that is no reply, as HTTP sees it. It is an error.
@@ -45,9 +47,11 @@ func (p *problem) Error() string { return p.body.GetCode() + ": " + p.body.GetRe
 
 // refuse makes a problem. A reason may quote what a client sent, so it is made valid UTF-8.
 func refuse(status int, code, format string, args ...any) *problem {
-	reason := strings.ToValidUTF8(fmt.Sprintf(format, args...), "\ufffd")
-	return &problem{status: status, body: &apiv1.Error{Code: strings.ToValidUTF8(code, "\ufffd"), Reason: reason}}
+	return &problem{status: status, body: &apiv1.Error{Code: valid(code), Reason: valid(fmt.Sprintf(format, args...))}}
 }
+
+// valid makes a text one that protobuf takes.
+func valid(text string) string { return strings.ToValidUTF8(text, "\ufffd") }
 
 func (p *problem) remedied(remedy string) *problem {
 	p.body.Remedy = remedy
@@ -151,8 +155,21 @@ func ofKind(kind error, reason string) *problem {
 	case errors.Is(kind, entity.ErrFailed):
 		return refuse(http.StatusInternalServerError, codeFailed, "%s", reason).
 			remedied("Nothing was stored. It is a defect of the service: sending it again fails again.")
+	case errors.Is(kind, entity.ErrRunning):
+		return refuse(http.StatusAccepted, codeRunning, "%s", orKind(reason, kind)).
+			remedied("Ask again after the time in Retry-After.")
+	case errors.Is(kind, entity.ErrNotKnown):
+		return refuse(http.StatusNotFound, codeNotKnown, "%s", orKind(reason, kind)).
+			remedied("The command never came, or its answer is forgotten. Sending it again with its key is safe only within 120 s of the first sending.")
 	}
 	return refuse(http.StatusGatewayTimeout, codeUnknown, "%s", reason).remedied(remedyUnknown)
+}
+
+func orKind(reason string, kind error) string {
+	if reason == "" {
+		return kind.Error()
+	}
+	return reason
 }
 
 func (p *problem) write(w http.ResponseWriter) {
@@ -160,7 +177,8 @@ func (p *problem) write(w http.ResponseWriter) {
 	if p.allow != "" {
 		h.Set("Allow", p.allow)
 	}
-	if p.status == http.StatusTooManyRequests || p.status == http.StatusServiceUnavailable {
+	switch p.status {
+	case http.StatusAccepted, http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		h.Set("Retry-After", strconv.Itoa(retrySeconds(p.retryAfter)))
 	}
 	if p.body.Version != nil {

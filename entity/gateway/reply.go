@@ -19,19 +19,23 @@ func writeReply(w http.ResponseWriter, t target, req *entity.Request, resp *enti
 	if err := proto.Unmarshal(resp.Payload, reply); err != nil {
 		return defect("the reply to %s cannot be read: %s", req.Command, protoText(err))
 	}
-	h := w.Header()
-	h.Set("ETag", etag(resp.Receipt.Version))
-	if token := resp.Receipt.Token.String(); token != "" {
-		h.Set(headerToken, token)
-	}
-	if resp.Receipt.Repeated {
-		h.Set(headerRepeated, "true")
-	}
+	setReceipt(w.Header(), resp.Receipt)
 	status := http.StatusOK
 	if t.id == "" && resp.Receipt.Version > 0 {
 		status = http.StatusCreated
 	}
 	return writeMessage(w, status, reply, complete)
+}
+
+// setReceipt tells a receipt in headers.
+func setReceipt(h http.Header, r entity.Receipt) {
+	h.Set("ETag", etag(r.Version))
+	if token := r.Token.String(); token != "" {
+		h.Set(headerToken, token)
+	}
+	if r.Repeated {
+		h.Set(headerRepeated, "true")
+	}
 }
 
 func etag(version uint64) string { return `"` + strconv.FormatUint(version, 10) + `"` }
@@ -48,14 +52,18 @@ func writeMessage(w http.ResponseWriter, status int, msg proto.Message, form pro
 	if err != nil {
 		return defect("%s cannot be written as JSON: %s", msg.ProtoReflect().Descriptor().FullName(), protoText(err))
 	}
+	writeBytes(w, status, contentType, text)
+	return nil
+}
+
+func writeBytes(w http.ResponseWriter, status int, mediaType string, content []byte) {
 	h := w.Header()
-	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(len(text)))
+	h.Set("Content-Type", mediaType)
+	h.Set("Content-Length", strconv.Itoa(len(content)))
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = w.Write(text) // whoever hung up does not miss it
-	return nil
+	_, _ = w.Write(content) // whoever hung up does not miss it
 }
 
 // stableJSON removes the spaces that protojson strews at random.

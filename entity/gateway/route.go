@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/skerryhq/skerry/entity"
 	apiv1 "github.com/skerryhq/skerry/proto/skerry/api/v1"
@@ -31,6 +32,8 @@ type served struct {
 	commands map[string]entity.CommandInfo // by short and by full name
 	names    []string                      // short ones, in order
 	index    *apiv1.Index
+	// commonReply makes the message that all commands reply with; nil if they differ.
+	commonReply func() proto.Message
 }
 
 func newCatalog(types []entity.Definition) (catalog, error) {
@@ -47,6 +50,7 @@ func newCatalog(types []entity.Definition) (catalog, error) {
 			s.commands[info.Short], s.commands[info.Name] = info, info
 			s.names = append(s.names, info.Short)
 		}
+		s.commonReply = commonReply(def)
 		described := describe(def)
 		s.index = &apiv1.Index{Types: []*apiv1.EntityType{described}}
 		c.types[def.Name()] = s
@@ -63,11 +67,30 @@ func open(def entity.Definition) []entity.CommandInfo {
 	return slices.DeleteFunc(slices.Clone(def.Commands()), func(c entity.CommandInfo) bool { return c.TimerOnly })
 }
 
+// commonReply makes the message that all commands of a type reply with; nil if they differ. Queries do not
+// count: their answers are not stored.
+func commonReply(def entity.Definition) (reply func() proto.Message) {
+	var name protoreflect.FullName
+	for _, info := range open(def) {
+		if info.Query {
+			continue
+		}
+		other := info.NewReply().ProtoReflect().Descriptor().FullName()
+		if reply != nil && other != name {
+			return nil
+		}
+		name, reply = other, info.NewReply
+	}
+	return reply
+}
+
 // target is where a request goes: to a command of an entity, or to an index.
 type target struct {
 	typ, id string // id is empty where the service makes it
 	command entity.CommandInfo
 	index   proto.Message
+	key     string // of the command whose answer is asked for
+	served  *served
 }
 
 // route finds the target of a path, as it came: still escaped, so that an id
@@ -90,7 +113,7 @@ func (c *catalog) route(method, escaped string) (t target, err error) {
 	if err != nil {
 		return t, err
 	}
-	t.typ = segments[0]
+	t.typ, t.served = segments[0], s
 	switch len(segments) {
 	case 1:
 		t.index = s.index
@@ -99,8 +122,12 @@ func (c *catalog) route(method, escaped string) (t target, err error) {
 		return s.create(method, t, segments[1])
 	case 3:
 		return s.ask(method, t, segments[1], segments[2])
+	case 4:
+		if segments[2] == replies {
+			return s.reply(method, t, segments[1], segments[3])
+		}
 	}
-	return t, refuse(http.StatusNotFound, codeNotFound, "the path has %d parts behind %s; a command has at most 3: type, id, command", len(segments), root).
+	return t, refuse(http.StatusNotFound, codeNotFound, "the path has %d parts behind %s; a command has at most 3: type, id, command; an answer has 4: type, id, replies, key", len(segments), root).
 		remedied("Write a slash within an id as %2F.")
 }
 
@@ -145,6 +172,22 @@ func (s *served) create(method string, t target, command string) (_ target, err 
 			remedied("Ask " + root + "/" + url.PathEscape(t.typ) + "/{id}/" + t.command.Short + ".")
 	}
 	return t, allow(method, "the command "+t.command.Short, http.MethodPost)
+}
+
+// replies is the part of a path below which answers are asked for.
+const replies = "replies"
+
+// reply is the answer to an earlier command.
+func (s *served) reply(method string, t target, id, key string) (target, error) {
+	if wrong := wrongKey(key); wrong != "" {
+		return t, malformed("the last part of the path is no key: %s", wrong).
+			remedied("Give the " + headerKey + " of the command, with a slash written as %2F.")
+	}
+	if id == "" {
+		return t, malformed("the id is empty").remedied("Name the entity in the path.")
+	}
+	t.id, t.key = id, key
+	return t, allow(method, "an answer", http.MethodGet, http.MethodHead)
 }
 
 // ask is a command or query to an entity that the path names.

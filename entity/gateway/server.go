@@ -17,6 +17,19 @@ const (
 	maxHeaderBytes = 64 << 10
 )
 
+// Limits of one connection of HTTP/2.
+const (
+	// maxStreams bounds the requests at a time; a client with more opens another connection.
+	maxStreams = 1000
+	// What a client may send before it is read, on all streams and on one.
+	connectionBuffer = 1 << 20
+	streamBuffer     = 256 << 10
+	// A silent connection is asked whether it is alive, and closed if it does not answer.
+	silenceAllowed, pingAllowed = 15 * time.Second, 10 * time.Second
+	// writePatience ends a connection whose client reads nothing.
+	writePatience = 30 * time.Second
+)
+
 // Server returns a server with limits on all that a client sends and on the time that it
 // takes. It serves HTTP/1.1 and, to clients that begin with it, HTTP/2 without TLS. The caller
 // gives it a listener and shuts it down, before it stops what the handler calls.
@@ -32,6 +45,10 @@ func Server(h http.Handler, log *slog.Logger) *http.Server {
 		WriteTimeout:      answerPatience,
 		IdleTimeout:       idlePatience,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerConnection: connectionBuffer, MaxReceiveBufferPerStream: streamBuffer,
+			SendPingTimeout: silenceAllowed, PingTimeout: pingAllowed, WriteByteTimeout: writePatience,
+		},
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }

@@ -12,6 +12,7 @@ package apiv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
@@ -38,7 +39,9 @@ type Error struct {
 	// The entity's version when it said no.
 	Version *uint64 `protobuf:"varint,4,opt,name=version,proto3,oneof" json:"version,omitempty"`
 	// What exists, where something was asked for that does not.
-	Known         []string `protobuf:"bytes,5,rep,name=known,proto3" json:"known,omitempty"`
+	Known []string `protobuf:"bytes,5,rep,name=known,proto3" json:"known,omitempty"`
+	// How long to wait before the next try. JSON over HTTP tells it in the header Retry-After instead.
+	RetryAfter    *durationpb.Duration `protobuf:"bytes,6,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -108,6 +111,59 @@ func (x *Error) GetKnown() []string {
 	return nil
 }
 
+func (x *Error) GetRetryAfter() *durationpb.Duration {
+	if x != nil {
+		return x.RetryAfter
+	}
+	return nil
+}
+
+// Accepted is the body of 202: a command that is answered later, or has no answer yet.
+type Accepted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where to ask for the answer.
+	Reply         string `protobuf:"bytes,1,opt,name=reply,proto3" json:"reply,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Accepted) Reset() {
+	*x = Accepted{}
+	mi := &file_skerry_api_v1_api_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Accepted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Accepted) ProtoMessage() {}
+
+func (x *Accepted) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_api_v1_api_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Accepted.ProtoReflect.Descriptor instead.
+func (*Accepted) Descriptor() ([]byte, []int) {
+	return file_skerry_api_v1_api_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Accepted) GetReply() string {
+	if x != nil {
+		return x.Reply
+	}
+	return ""
+}
+
 // Index lists what can be asked.
 type Index struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -118,7 +174,7 @@ type Index struct {
 
 func (x *Index) Reset() {
 	*x = Index{}
-	mi := &file_skerry_api_v1_api_proto_msgTypes[1]
+	mi := &file_skerry_api_v1_api_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -130,7 +186,7 @@ func (x *Index) String() string {
 func (*Index) ProtoMessage() {}
 
 func (x *Index) ProtoReflect() protoreflect.Message {
-	mi := &file_skerry_api_v1_api_proto_msgTypes[1]
+	mi := &file_skerry_api_v1_api_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -143,7 +199,7 @@ func (x *Index) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Index.ProtoReflect.Descriptor instead.
 func (*Index) Descriptor() ([]byte, []int) {
-	return file_skerry_api_v1_api_proto_rawDescGZIP(), []int{1}
+	return file_skerry_api_v1_api_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Index) GetTypes() []*EntityType {
@@ -164,7 +220,7 @@ type EntityType struct {
 
 func (x *EntityType) Reset() {
 	*x = EntityType{}
-	mi := &file_skerry_api_v1_api_proto_msgTypes[2]
+	mi := &file_skerry_api_v1_api_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -176,7 +232,7 @@ func (x *EntityType) String() string {
 func (*EntityType) ProtoMessage() {}
 
 func (x *EntityType) ProtoReflect() protoreflect.Message {
-	mi := &file_skerry_api_v1_api_proto_msgTypes[2]
+	mi := &file_skerry_api_v1_api_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -189,7 +245,7 @@ func (x *EntityType) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntityType.ProtoReflect.Descriptor instead.
 func (*EntityType) Descriptor() ([]byte, []int) {
-	return file_skerry_api_v1_api_proto_rawDescGZIP(), []int{2}
+	return file_skerry_api_v1_api_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *EntityType) GetName() string {
@@ -227,7 +283,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_skerry_api_v1_api_proto_msgTypes[3]
+	mi := &file_skerry_api_v1_api_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -239,7 +295,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_skerry_api_v1_api_proto_msgTypes[3]
+	mi := &file_skerry_api_v1_api_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -252,7 +308,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_skerry_api_v1_api_proto_rawDescGZIP(), []int{3}
+	return file_skerry_api_v1_api_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Command) GetName() string {
@@ -308,15 +364,19 @@ var File_skerry_api_v1_api_proto protoreflect.FileDescriptor
 
 const file_skerry_api_v1_api_proto_rawDesc = "" +
 	"\n" +
-	"\x17skerry/api/v1/api.proto\x12\rskerry.api.v1\x1a\x1cgoogle/protobuf/struct.proto\"\x8c\x01\n" +
+	"\x17skerry/api/v1/api.proto\x12\rskerry.api.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xc8\x01\n" +
 	"\x05Error\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
 	"\x06remedy\x18\x03 \x01(\tR\x06remedy\x12\x1d\n" +
 	"\aversion\x18\x04 \x01(\x04H\x00R\aversion\x88\x01\x01\x12\x14\n" +
-	"\x05known\x18\x05 \x03(\tR\x05knownB\n" +
+	"\x05known\x18\x05 \x03(\tR\x05known\x12:\n" +
+	"\vretry_after\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"retryAfterB\n" +
 	"\n" +
-	"\b_version\"8\n" +
+	"\b_version\" \n" +
+	"\bAccepted\x12\x14\n" +
+	"\x05reply\x18\x01 \x01(\tR\x05reply\"8\n" +
 	"\x05Index\x12/\n" +
 	"\x05types\x18\x01 \x03(\v2\x19.skerry.api.v1.EntityTypeR\x05types\"T\n" +
 	"\n" +
@@ -344,24 +404,27 @@ func file_skerry_api_v1_api_proto_rawDescGZIP() []byte {
 	return file_skerry_api_v1_api_proto_rawDescData
 }
 
-var file_skerry_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_skerry_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_skerry_api_v1_api_proto_goTypes = []any{
-	(*Error)(nil),          // 0: skerry.api.v1.Error
-	(*Index)(nil),          // 1: skerry.api.v1.Index
-	(*EntityType)(nil),     // 2: skerry.api.v1.EntityType
-	(*Command)(nil),        // 3: skerry.api.v1.Command
-	(*structpb.Value)(nil), // 4: google.protobuf.Value
+	(*Error)(nil),               // 0: skerry.api.v1.Error
+	(*Accepted)(nil),            // 1: skerry.api.v1.Accepted
+	(*Index)(nil),               // 2: skerry.api.v1.Index
+	(*EntityType)(nil),          // 3: skerry.api.v1.EntityType
+	(*Command)(nil),             // 4: skerry.api.v1.Command
+	(*durationpb.Duration)(nil), // 5: google.protobuf.Duration
+	(*structpb.Value)(nil),      // 6: google.protobuf.Value
 }
 var file_skerry_api_v1_api_proto_depIdxs = []int32{
-	2, // 0: skerry.api.v1.Index.types:type_name -> skerry.api.v1.EntityType
-	3, // 1: skerry.api.v1.EntityType.commands:type_name -> skerry.api.v1.Command
-	4, // 2: skerry.api.v1.Command.example:type_name -> google.protobuf.Value
-	4, // 3: skerry.api.v1.Command.reply_example:type_name -> google.protobuf.Value
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	5, // 0: skerry.api.v1.Error.retry_after:type_name -> google.protobuf.Duration
+	3, // 1: skerry.api.v1.Index.types:type_name -> skerry.api.v1.EntityType
+	4, // 2: skerry.api.v1.EntityType.commands:type_name -> skerry.api.v1.Command
+	6, // 3: skerry.api.v1.Command.example:type_name -> google.protobuf.Value
+	6, // 4: skerry.api.v1.Command.reply_example:type_name -> google.protobuf.Value
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_skerry_api_v1_api_proto_init() }
@@ -376,7 +439,7 @@ func file_skerry_api_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_skerry_api_v1_api_proto_rawDesc), len(file_skerry_api_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
