@@ -21,15 +21,18 @@ import (
 // ErrUnreachable is wrapped when nothing answers at a client's address.
 var ErrUnreachable = errors.New("no admin listener answers")
 
-// Client looks into a node over its admin listener. It is an [Inspector] and may be used
-// concurrently. The zero HTTP means http.DefaultClient.
+// Client looks into a node over its admin listener. It is an [Inspector] and a [ReadSide] and may
+// be used concurrently. The zero HTTP means http.DefaultClient.
 type Client struct {
 	// Addr is the listener's host:port.
 	Addr string
 	HTTP *http.Client
 }
 
-var _ Inspector = (*Client)(nil)
+var (
+	_ Inspector = (*Client)(nil)
+	_ ReadSide  = (*Client)(nil)
+)
 
 // Shards implements Inspector.
 func (c *Client) Shards(ctx context.Context) ([]entity.ShardInfo, error) {
@@ -53,14 +56,64 @@ func (c *Client) Inspect(ctx context.Context, typ, id string, at *uint64) (*enti
 	return entityFromWire(&m), nil
 }
 
+// Status implements ReadSide.
+func (c *Client) Status(ctx context.Context) (*adminv1.Processors, error) {
+	var m adminv1.Processors
+	if err := c.get(ctx, "processors", &m); err != nil {
+		return nil, err
+	}
+	return &m, nil
+}
+
+// Parked implements ReadSide.
+func (c *Client) Parked(ctx context.Context, processor string) (*adminv1.ParkedEntities, error) {
+	var m adminv1.ParkedEntities
+	if err := c.get(ctx, ofProcessor(processor, "parked"), &m); err != nil {
+		return nil, err
+	}
+	return &m, nil
+}
+
+// Retry implements ReadSide.
+func (c *Client) Retry(ctx context.Context, processor, entityType, entityID string) error {
+	return c.post(ctx, ofProcessor(processor, "retry", entityType, entityID))
+}
+
+// Pause implements ReadSide.
+func (c *Client) Pause(ctx context.Context, processor string) error {
+	return c.post(ctx, ofProcessor(processor, "pause"))
+}
+
+// Resume implements ReadSide.
+func (c *Client) Resume(ctx context.Context, processor string) error {
+	return c.post(ctx, ofProcessor(processor, "resume"))
+}
+
+func ofProcessor(name string, rest ...string) string {
+	path := "processors/" + url.PathEscape(name)
+	for _, part := range rest {
+		path += "/" + url.PathEscape(part)
+	}
+	return path
+}
+
 // maxAnswerBytes limits what is read: 10,000 events, most of them small.
 const maxAnswerBytes = 256 << 20
 
 func (c *Client) get(ctx context.Context, path string, m proto.Message) error {
+	return c.send(ctx, http.MethodGet, path, m)
+}
+
+// post sends a verb; what it answers is of no use here.
+func (c *Client) post(ctx context.Context, path string) error {
+	return c.send(ctx, http.MethodPost, path, &adminv1.Processors{})
+}
+
+func (c *Client) send(ctx context.Context, method, path string, m proto.Message) error {
 	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
 		return fmt.Errorf("the address %q is not HOST:PORT: %w", c.Addr, err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.Addr+root+path, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+c.Addr+root+path, http.NoBody)
 	if err != nil {
 		return fmt.Errorf("the address %q: %w", c.Addr, err)
 	}

@@ -1,11 +1,13 @@
 // Package admin is what a node shows to its operator: a listener of its own, apart from
 // the one that clients use, with one section for each part of the system.
 //
-//	h := admin.New(admin.Entities(host), admin.Runtime("auction"), admin.Profiles())
+//	h := admin.New(admin.Entities(host), admin.Processors(runner), admin.Runtime("auction"), admin.Profiles())
 //
 //	GET /admin/v1/                             the sections
 //	GET /admin/v1/shards                       each shard: owner, epoch, how far it is
 //	GET /admin/v1/entities/{type}/{id}?at=7    one entity, at any version
+//	GET /admin/v1/processors                   each processor of the read side: lag, errors, what is parked
+//	POST /admin/v1/processors/{name}/pause     and other verbs
 //	GET /admin/v1/runtime                      the process: build, age, memory
 //	GET /admin/v1/profiles/{name}              pprof
 //

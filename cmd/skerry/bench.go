@@ -24,6 +24,7 @@ type benchFlags struct {
 	callers    intList
 	runs       int
 	asJSON     *bool
+	readSide   readSideFlags
 	cpuProfile string
 	memProfile string
 }
@@ -40,12 +41,17 @@ func prepareBench(flags *flag.FlagSet, t terminal) action {
 	flags.IntVar(&b.runs, "runs", 1, "measure this often and print medians")
 	flags.StringVar(&b.cpuProfile, "cpuprofile", "", "write a CPU profile of all runs to this `file`")
 	flags.StringVar(&b.memProfile, "memprofile", "", "write a profile of all allocations to this `file`")
+	b.readSide.register(flags)
 	b.asJSON = jsonFlag(flags)
 	return func(ctx context.Context, _ []string) error {
 		if b.runs < 1 {
 			return fmt.Errorf("%w: -runs %d: use 1 or more", errUsage, b.runs)
 		}
-		return profiled(b.cpuProfile, b.memProfile, func() error { return b.measure(ctx, t) })
+		measure := b.measure
+		if b.readSide.store != "" {
+			measure = b.measureReadSide
+		}
+		return profiled(b.cpuProfile, b.memProfile, func() error { return measure(ctx, t) })
 	}
 }
 

@@ -28,6 +28,11 @@ func commands() []command {
 	return []command{
 		{"shards", nil, "show each shard: owner, epoch, how far log and derived data reach", prepareShards},
 		{"entity show", []string{"TYPE", "ID"}, "show one entity: state at any version, events, timers, remembered answers", prepareEntityShow},
+		{"processors", nil, "show each processor of the read side: lag, errors, parked entities", prepareProcessors},
+		{"processors parked", []string{"NAME"}, "list the entities that a processor has parked, and why", prepareParked},
+		{"processors retry", []string{"NAME", "TYPE", "ID"}, "handle the parked events of an entity again, in order", prepareRetry},
+		{"processors pause", []string{"NAME"}, "hold a processor until it is resumed or its process ends", preparePause},
+		{"processors resume", []string{"NAME"}, "end a pause", prepareResume},
 		{"bench", nil, "measure commands per second, latency, CPU and memory on this machine", prepareBench},
 		{"bench recovery", nil, "measure the recovery of an entity with many events and no snapshot", prepareRecovery},
 		{"bench passive", nil, "measure what many passive entities leave in memory", preparePassive},

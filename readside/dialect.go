@@ -1,0 +1,89 @@
+package readside
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+
+	"github.com/skerryhq/skerry/entity"
+)
+
+// This file holds what depends on the database. All statements are written for SQLite
+// and PostgreSQL alike: $1 for parameters, BIGINT and TEXT for columns, times in Unix milliseconds.
+
+// tables are made in the user's database if they are missing.
+var tables = []string{
+	`CREATE TABLE IF NOT EXISTS skerry_progress (
+		processor TEXT NOT NULL, shard BIGINT NOT NULL, history TEXT NOT NULL,
+		record BIGINT NOT NULL, "offset" BIGINT NOT NULL, epoch BIGINT NOT NULL,
+		turn BIGINT NOT NULL, updated BIGINT NOT NULL,
+		PRIMARY KEY (processor, shard))`,
+	`CREATE TABLE IF NOT EXISTS skerry_parked (
+		processor TEXT NOT NULL, shard BIGINT NOT NULL, "offset" BIGINT NOT NULL, record BIGINT NOT NULL,
+		entity_type TEXT NOT NULL, entity_id TEXT NOT NULL,
+		error TEXT NOT NULL, attempts BIGINT NOT NULL, since BIGINT NOT NULL,
+		PRIMARY KEY (processor, shard, "offset"))`,
+	`CREATE INDEX IF NOT EXISTS skerry_parked_entity ON skerry_parked (processor, entity_type, entity_id, "offset")`,
+	// These fail if another release made the tables in another shape.
+	`SELECT processor, shard, history, record, "offset", epoch, turn, updated FROM skerry_progress WHERE 1 = 0`,
+	`SELECT processor, shard, "offset", record, entity_type, entity_id, error, attempts, since FROM skerry_parked WHERE 1 = 0`,
+}
+
+func createTables(ctx context.Context, db *sql.DB) error {
+	for _, text := range tables {
+		if _, err := db.ExecContext(ctx, text); err != nil {
+			return fmt.Errorf("the tables skerry_progress and skerry_parked (another release may have made them in another shape): %w", err)
+		}
+	}
+	return nil
+}
+
+// isUnavailable tells that an error is no verdict on an event: the database or something else
+// that a handler needs is away, locked, full or overrun, and the same may succeed later.
+func isUnavailable(err error) bool {
+	var network net.Error
+	var state interface{ SQLState() string }
+	var code interface{ Code() int }
+	switch {
+	case errors.Is(err, entity.ErrUnavailable), errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone),
+		errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return true
+	case errors.As(err, &network):
+		return true
+	case errors.As(err, &state):
+		return postgresAway(state.SQLState())
+	case errors.As(err, &code):
+		return sqliteAway(code.Code() & 0xff)
+	}
+	return false
+}
+
+// postgresAway knows the SQLSTATE classes connection, resources, operator intervention and
+// system, and lost races between transactions.
+func postgresAway(state string) bool {
+	for _, class := range []string{"08", "53", "57", "58", "40", "55P03"} {
+		if strings.HasPrefix(state, class) {
+			return true
+		}
+	}
+	return false
+}
+
+// sqliteAway knows SQLite's primary result codes.
+func sqliteAway(code int) bool {
+	const (
+		busy, locked, noMemory, readOnly, interrupted, inputOutput = 5, 6, 7, 8, 9, 10
+		corrupt, full, cannotOpen, protocol, notADatabase          = 11, 13, 14, 15, 26
+	)
+	switch code {
+	case busy, locked, noMemory, readOnly, interrupted, inputOutput, corrupt, full, cannotOpen, protocol, notADatabase:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,125 @@
+package readside
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/skerryhq/skerry/journal"
+)
+
+// loadSome reads where lanes stopped, if any waits for it.
+func (w *worker) loadSome(ctx context.Context) bool {
+	w.mu.Lock()
+	lanes := w.loads
+	if w.idle() || len(lanes) == 0 {
+		w.mu.Unlock()
+		return false
+	}
+	w.loads = nil
+	w.mu.Unlock()
+
+	var only *uint32
+	if len(lanes) == 1 {
+		only = &lanes[0].shard
+	}
+	found, err := w.store.loadAll(ctx, only)
+	if err != nil {
+		w.mu.Lock()
+		w.loads = append(lanes, w.loads...)
+		w.mu.Unlock()
+		if ctx.Err() == nil {
+			w.setAway(err)
+		}
+		return true
+	}
+	w.setBack()
+	for _, l := range lanes {
+		if w.halted() {
+			break
+		}
+		w.begin(l, found[l.shard])
+	}
+	return true
+}
+
+// begin puts a lane where the store says it stopped.
+func (w *worker) begin(l *lane, at *loaded) {
+	if at == nil {
+		at = &loaded{parked: map[journal.Entity]int{}}
+	}
+	if at.exists && at.history != w.store.history {
+		w.stopAll(fmt.Errorf("processor %s followed history %s up to shard %d offset %d, and this journal is history %s (it was restored, or is another one): empty its tables and readside.Forget it, or give the processor a new name",
+			w.name, at.history, l.shard, at.offset, w.store.history))
+		return
+	}
+	if l.stored.exists && !at.exists {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.halt(l, fmt.Errorf("processor %s, shard %d: its row in skerry_progress is gone, it stood at offset %d: stop a processor before readside.Forget", w.name, l.shard, l.stored.offset))
+		return
+	}
+	head, serves := w.cfg.Source.Head(l.shard)
+	if at.record > head.Number || at.offset >= head.NextOffset() {
+		w.beyond(l, at, head)
+		return
+	}
+	w.follow(l, at, serves)
+}
+
+// beyond is a position that the log does not have: either the log lost its end, or another
+// node wrote what this one has not heard of.
+func (w *worker) beyond(l *lane, at *loaded, head journal.Header) {
+	if !l.stored.exists {
+		w.stopAll(fmt.Errorf("processor %s, shard %d: it stands at record %d, offset %d, and the log ends with record %d, offset %d (the journal was restored without a new history?): empty its tables and readside.Forget it, or give the processor a new name",
+			w.name, l.shard, at.record, at.offset, head.Number, head.NextOffset()-1))
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l.reason = fmt.Sprintf("another worker is at record %d, which is not known here yet", at.record)
+	if now, _ := w.cfg.Source.Head(l.shard); now.Number != head.Number {
+		w.load(l) // the feeder saw it before there was a reason to load again
+	}
+}
+
+func (w *worker) follow(l *lane, at *loaded, serves bool) {
+	l.stored, l.parked, l.rows = at.stored, at.parked, at.rows
+	l.at, l.todo, l.done = at.position, nil, 0
+	if l.trouble != nil && l.trouble.offset <= at.offset {
+		l.trouble = nil
+	}
+	w.mu.Lock()
+	if l.phase == loading {
+		l.life++
+		l.phase, l.reason = following, ""
+		l.ahead = ahead{next: at.record + 1, offset: at.offset + 1, epoch: at.epoch, within: true}
+		l.shown.position, l.shown.parkedEntities, l.shown.parkedCommands = at.position, len(at.parked), at.rows
+		l.seen = l.life
+		w.reach(l, at.offset)
+	}
+	w.mu.Unlock()
+	if serves {
+		w.stir(l)
+	}
+}
+
+// reload throws away what is known of a lane and reads it from the store again, after a
+// wait. The lock is held.
+func (w *worker) reload(l *lane, wait time.Duration) {
+	switch {
+	case l.phase != following && l.phase != blocked:
+	case wait == 0:
+		w.drop(l, loading)
+		w.load(l)
+	default:
+		w.drop(l, loading)
+		w.rest(l, wait)
+	}
+}
+
+func (w *worker) halted() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.reason != ""
+}

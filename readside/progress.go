@@ -1,0 +1,167 @@
+package readside
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/skerryhq/skerry/journal"
+)
+
+// store is what a processor keeps in its database beside the user's rows.
+type store struct {
+	db         *sql.DB
+	processor  string
+	history    string
+	statements *statements
+}
+
+func newStore(p Processor, history string) *store {
+	return &store{db: p.db, processor: p.name, history: history, statements: newStatements(p.db)}
+}
+
+var (
+	insertProgress = Prepare(`INSERT INTO skerry_progress (processor, shard, history, record, "offset", epoch, turn, updated)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (processor, shard) DO NOTHING`)
+	moveProgress = Prepare(`UPDATE skerry_progress SET record = $1, "offset" = $2, epoch = $3, turn = $4, updated = $5
+		WHERE processor = $6 AND shard = $7 AND history = $8 AND record = $9 AND "offset" = $10 AND turn = $11`)
+	parkCommand = Prepare(`INSERT INTO skerry_parked (processor, shard, "offset", record, entity_type, entity_id, error, attempts, since)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`)
+)
+
+// errMoved is returned when another worker moved the offset: it has the shard.
+var errMoved = errors.New("another worker moved the offset")
+
+// move is the compare-and-set of a shard's position. It returns what is stored if the
+// transaction commits, or errMoved.
+func (s *store) move(ctx context.Context, tx *sql.Tx, shard uint32, from stored, to position) (stored, error) {
+	moved := stored{position: to, exists: true, turn: from.turn + 1}
+	now := time.Now().UnixMilli()
+	var result sql.Result
+	var err error
+	if !from.exists {
+		result, err = insertProgress.Exec(ctx, tx, s.processor, int64(shard), s.history, integer(to.record), integer(to.offset), integer(to.epoch), integer(moved.turn), now)
+	} else {
+		result, err = moveProgress.Exec(ctx, tx, integer(to.record), integer(to.offset), integer(to.epoch), integer(moved.turn), now,
+			s.processor, int64(shard), s.history, integer(from.record), integer(from.offset), integer(from.turn))
+	}
+	return moved, changedOne(result, err)
+}
+
+// changedOne makes errMoved of a statement that found no row.
+func changedOne(result sql.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	n, err := result.RowsAffected()
+	if err == nil && n != 1 {
+		err = errMoved
+	}
+	return err
+}
+
+// integer is a counter as a column holds it: no log has 2^63 records.
+func integer(n uint64) int64 { return int64(n & math.MaxInt64) } //nolint:gosec // see above
+
+// loaded is what the store knows of one shard.
+type loaded struct {
+	stored
+	history string
+	parked  map[journal.Entity]int
+	rows    int
+}
+
+// loadAll reads the positions and the parked entities of all shards, or of one.
+func (s *store) loadAll(ctx context.Context, only *uint32) (found map[uint32]*loaded, err error) {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = tx.Rollback() }()
+	found = map[uint32]*loaded{}
+	if err := s.loadProgress(ctx, tx, only, found); err != nil {
+		return nil, err
+	}
+	if err := s.loadParked(ctx, tx, only, found); err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+func (s *store) loadProgress(ctx context.Context, tx *sql.Tx, only *uint32, found map[uint32]*loaded) error {
+	text, args := `SELECT shard, history, record, "offset", epoch, turn FROM skerry_progress WHERE processor = $1`, []any{s.processor}
+	if only != nil {
+		text, args = text+` AND shard = $2`, append(args, int64(*only))
+	}
+	return each(ctx, tx, text, args, func(rows *sql.Rows) error {
+		var shard, record, offset, epoch, turn int64
+		l := &loaded{parked: map[journal.Entity]int{}}
+		if err := rows.Scan(&shard, &l.history, &record, &offset, &epoch, &turn); err != nil {
+			return err
+		}
+		if min(shard, record, offset, epoch, turn) < 0 || shard > math.MaxUint32 {
+			return fmt.Errorf("skerry_progress of processor %s was not written by it: shard %d, record %d, offset %d", s.processor, shard, record, offset)
+		}
+		l.stored = stored{position{uint64(record), uint64(offset), uint64(epoch)}, true, uint64(turn)}
+		found[uint32(shard)] = l
+		return nil
+	})
+}
+
+func (s *store) loadParked(ctx context.Context, tx *sql.Tx, only *uint32, found map[uint32]*loaded) error {
+	text, args := `SELECT shard, entity_type, entity_id, COUNT(*) FROM skerry_parked WHERE processor = $1`, []any{s.processor}
+	if only != nil {
+		text, args = text+` AND shard = $2`, append(args, int64(*only))
+	}
+	return each(ctx, tx, text+` GROUP BY shard, entity_type, entity_id`, args, func(rows *sql.Rows) error {
+		var shard, count int64
+		var of journal.Entity
+		if err := rows.Scan(&shard, &of.Type, &of.ID, &count); err != nil {
+			return err
+		}
+		l := found[uint32(shard)] //nolint:gosec // it was written as one
+		if l == nil {
+			return fmt.Errorf("skerry_parked of processor %s has rows of shard %d, skerry_progress has none: was it emptied by hand? Use readside.Forget", s.processor, shard)
+		}
+		l.parked[of] = int(count)
+		l.rows += int(count)
+		return nil
+	})
+}
+
+func each(ctx context.Context, tx *sql.Tx, text string, args []any, visit func(*sql.Rows) error) error {
+	rows, err := tx.QueryContext(ctx, text, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		if err := visit(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// Forget deletes what the library keeps of a processor: its progress and its parked
+// commands. If it ever runs again it begins with the first event, so drop its rows too, and
+// stop it first.
+func Forget(ctx context.Context, db *sql.DB, processor string) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("readside: forget processor %s: %w", processor, err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	for _, text := range []string{`DELETE FROM skerry_progress WHERE processor = $1`, `DELETE FROM skerry_parked WHERE processor = $1`} {
+		if _, err := tx.ExecContext(ctx, text, processor); err != nil {
+			return fmt.Errorf("readside: forget processor %s: %w", processor, err)
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("readside: forget processor %s: %w", processor, err)
+	}
+	return nil
+}

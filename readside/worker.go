@@ -1,0 +1,212 @@
+package readside
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// worker runs one processor: a feeder reads its shards' logs ahead, the worker's own
+// goroutine commits what was read, events of many shards in one transaction. Both sleep while
+// nothing changes.
+type worker struct {
+	name  string
+	cfg   Config
+	log   *slog.Logger
+	store *store
+	rules []SQLRule
+	tails []*tail
+	lanes []*lane
+
+	wake   chan struct{} // for the worker
+	lookUp chan struct{} // for the feeder
+
+	// lookMu is taken where commands are served, so nothing else is done under it.
+	lookMu sync.Mutex
+	look   []*lane // for the feeder to look at
+
+	mu      sync.Mutex
+	stalled []*lane // the feeder waits for room
+	bytes   int     // of records read and not committed
+	offers  []*lane // for the worker, in the order in which they came
+	loads   []*lane
+	verbs   []*verb
+	paused  bool
+	away    time.Time // no transaction before: the database is away
+	awayErr error
+	reason  string // why the whole processor is halted
+	waits   int    // callers of WaitFor
+
+	// The feeder's alone.
+	unread []*lane // reading failed
+
+	// The worker's alone.
+	resting  []*lane // until their time
+	failures int     // transactions in a row that the database did not take
+	routes   map[*kind][]*SQLRule
+	running  atomic.Pointer[command] // whose handlers run now
+}
+
+func newWorker(cfg Config, p Processor, tails []*tail) *worker {
+	w := &worker{
+		name: p.name, cfg: cfg, log: cfg.Logger, rules: p.rules, tails: tails,
+		store: newStore(p, cfg.Source.History()),
+		wake:  make(chan struct{}, 1), lookUp: make(chan struct{}, 1),
+		routes: map[*kind][]*SQLRule{},
+	}
+	for i := range tails {
+		w.lanes = append(w.lanes, &lane{shard: uint32(i)}) //nolint:gosec // as many as there are shards
+	}
+	return w
+}
+
+// work commits until stop is closed. ctx ends it in the midst of a transaction.
+func (w *worker) work(ctx context.Context, stop <-chan struct{}) {
+	for {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if w.loadSome(ctx) || w.verb(ctx) || w.commitSome(ctx) {
+			continue
+		}
+		if !w.sleep(ctx, stop) {
+			return
+		}
+	}
+}
+
+// sleep waits until there is something to do; false means that the worker stops.
+func (w *worker) sleep(ctx context.Context, stop <-chan struct{}) bool {
+	var due <-chan time.Time
+	if at := w.nextDue(); !at.IsZero() {
+		timer := time.NewTimer(time.Until(at))
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-stop:
+		return false
+	case <-ctx.Done():
+		return false
+	case <-w.wake:
+	case <-due:
+		w.wakeResting()
+	}
+	return true
+}
+
+// nextDue is when something that waits may go on; zero while nothing does.
+func (w *worker) nextDue() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.paused || w.reason != "" {
+		return time.Time{}
+	}
+	if !w.away.IsZero() {
+		return w.away
+	}
+	var at time.Time
+	for _, l := range w.resting {
+		if at.IsZero() || l.until.Before(at) {
+			at = l.until
+		}
+	}
+	return at
+}
+
+func (w *worker) wakeResting() {
+	now := time.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.away.After(now) {
+		w.away = time.Time{}
+	}
+	left := w.resting[:0]
+	for _, l := range w.resting {
+		if l.until.After(now) {
+			left = append(left, l)
+			continue
+		}
+		l.until = time.Time{}
+		w.wakeLane(l)
+	}
+	clear(w.resting[len(left):])
+	w.resting = left
+}
+
+// wakeLane goes on with a lane that rested: it loads its position again, or its records. The lock is held.
+func (w *worker) wakeLane(l *lane) {
+	if l.phase == loading {
+		w.load(l)
+		return
+	}
+	w.offer(l)
+}
+
+// rest lets a lane wait. The lock is held.
+func (w *worker) rest(l *lane, d time.Duration) {
+	if l.until.IsZero() {
+		w.resting = append(w.resting, l)
+	}
+	l.until = time.Now().Add(d)
+	l.shown.retryAt = l.until
+}
+
+// idle tells that no transaction may begin now. The lock is held.
+func (w *worker) idle() bool {
+	return w.paused || w.reason != "" || w.away.After(time.Now())
+}
+
+// setAway waits after the database did not take a transaction.
+func (w *worker) setAway(err error) {
+	w.failures++
+	wait := w.backoff(w.failures)
+	w.mu.Lock()
+	w.away, w.awayErr = time.Now().Add(wait), err
+	w.mu.Unlock()
+	w.log.Warn("a processor's database does not take its transaction; nothing is lost, it tries again", "processor", w.name, "failures", w.failures, "wait", wait, "err", err)
+}
+
+// setBack notes that the database took one.
+func (w *worker) setBack() {
+	if w.failures == 0 {
+		return
+	}
+	w.log.Info("a processor's database takes transactions again", "processor", w.name, "failures", w.failures)
+	w.failures = 0
+	w.mu.Lock()
+	w.away, w.awayErr = time.Time{}, nil
+	w.mu.Unlock()
+}
+
+// backoff is how long to wait after failures in a row, give or take a quarter, so that
+// many do not come back at once.
+func (w *worker) backoff(failures int) time.Duration {
+	d := w.cfg.MinBackoff
+	for i := 1; i < failures && d < w.cfg.MaxBackoff; i++ {
+		d *= 2
+	}
+	d = min(d, w.cfg.MaxBackoff)
+	return d - d/4 + rand.N(d/2+1)
+}
+
+// stopAll halts the whole processor, loudly.
+func (w *worker) stopAll(why error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reason = why.Error()
+	for _, l := range w.lanes {
+		w.drop(l, halted)
+		l.reason = w.reason
+		w.wakeWaiting(l)
+	}
+	w.log.Error("a processor stops; the others go on", "processor", w.name, "err", why)
+}
