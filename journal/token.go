@@ -29,7 +29,7 @@ type ShardOffset struct {
 // Limits of a token.
 const (
 	// MaxTokenShards limits the shards that one token names.
-	MaxTokenShards = 1024
+	MaxTokenShards = 4096
 	// MaxHistory limits the bytes of a history id.
 	MaxHistory = 64
 )

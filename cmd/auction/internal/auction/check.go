@@ -27,6 +27,36 @@ func (l Lot) checkOpen(id string) error {
 	return nil
 }
 
+// checkLive lets the clerk in, to lots that a clerk sells.
+func (l Lot) checkLive(id string) error {
+	if err := l.checkOpen(id); err != nil {
+		return err
+	}
+	if !l.live() {
+		return entity.Reject("timed", "lot %q is sold online and closes by itself at %s", id, l.ClosesAt.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// checkFloorBid wants more than the price, not a full increment: what step the room takes is the auctioneer's to say.
+func (l Lot) checkFloorBid(paddle int32, amount Cents) error {
+	if paddle < 1 || paddle > MaxPaddle {
+		return entity.Reject("paddle", "paddle is %d: a paddle is 1 to %d", paddle, MaxPaddle)
+	}
+	if err := checkAmount("amount_cents", amount); err != nil {
+		return err
+	}
+	switch {
+	case amount < l.Opening:
+		return entity.Reject("low", "a bid of %s is below the opening bid of %s", amount, l.Opening)
+	case paddle == l.Standing.Paddle:
+		return entity.Reject("leads", "paddle %d leads at %s: nobody bids against themselves", paddle, l.Standing.Price)
+	case amount <= l.Standing.Price:
+		return entity.Reject("low", "a bid of %s from the room is not above the price of %s", amount, l.Standing.Price)
+	}
+	return nil
+}
+
 func (l Lot) checkBid(bidder string, amount Cents) error {
 	if err := checkBidder(bidder); err != nil {
 		return err
@@ -52,6 +82,19 @@ func checkBidder(bidder string) error {
 	}
 	if strings.ContainsFunc(bidder, unicode.IsControl) {
 		return entity.Reject("bidder", "the bidder's name %q has a control character", bidder)
+	}
+	if namesPaddle(bidder) {
+		return entity.Reject("bidder", "the bidder's name %q looks like one of the room's paddles: choose another", bidder)
+	}
+	return nil
+}
+
+func checkLot(id string) error {
+	if n := len(id); n == 0 || n > MaxLot {
+		return entity.Reject("lot", "a lot's id has 1 to %d bytes, this one has %d", MaxLot, n)
+	}
+	if strings.ContainsFunc(id, unicode.IsControl) {
+		return entity.Reject("lot", "the lot's id %q has a control character", id)
 	}
 	return nil
 }

@@ -11,9 +11,10 @@ import (
 
 // The limits on what a lot takes.
 const (
-	MaxTitle    = 200 // bytes
-	MaxBidder   = 64  // bytes
-	MaxBidders  = 10_000
+	MaxTitle    = 200    // bytes
+	MaxBidder   = 64     // bytes
+	MaxBidders  = 10_000 // online; those in the room are not remembered one by one
+	MaxPaddle   = 99_999
 	MaxDuration = 366 * 24 * time.Hour
 )
 
@@ -54,12 +55,15 @@ func placeBid(l Lot, cmd entity.Command[*auctionv1.PlaceBid]) (entity.Effect, *a
 	if err := l.checkBid(bidder, amount); err != nil {
 		return entity.None, nil, err
 	}
-	standing := l.Standing.With(bidder, amount, l.Opening)
-	placed := &auctionv1.BidPlaced{
-		Bidder: bidder, AmountCents: int64(amount), At: timestamppb.New(cmd.Time),
-		Leader: standing.Leader, PriceCents: int64(standing.Price),
-	}
-	return entity.Persist(placed), bidPlaced(l, placed).view(cmd.EntityID), nil
+	return l.take(cmd.EntityID, cmd.Time, &auctionv1.BidTaken{By: &auctionv1.BidTaken_Online{Online: bidder}, AmountCents: int64(amount)})
+}
+
+// take stores a bid that was checked, with how the lot stands then.
+func (l Lot) take(id string, at time.Time, e *auctionv1.BidTaken) (entity.Effect, *auctionv1.LotView, error) {
+	standing := l.Standing.With(Bid{Bidder: BidderOf(e), Paddle: e.GetPaddle(), Amount: Cents(e.GetAmountCents())}, l.Opening)
+	e.At, e.Number = timestamppb.New(at), l.BidCount+1
+	e.Leader, e.PriceCents, e.NextBidCents = standing.Leader, int64(standing.Price), int64(standing.Next(l.Opening))
+	return entity.Persist(e), bidTaken(l, e).view(id), nil
 }
 
 // closeLot serves the clerk of a live lot and the timer of a timed one. They are told

@@ -16,31 +16,38 @@ type Lot struct {
 	ClosesAt time.Time // zero for a live lot
 	ClosedAt time.Time // zero until it is closed
 	Standing Standing
-	Maxima   Maxima
+	Maxima   Maxima // of those who bid online
 	BidCount int64
+	Hammer   int32 // 1: going once, 2: going twice
 	Newest   []Bid // at most KeptBids, newest last
 }
 
 // Bid is one bid that the lot has taken.
 type Bid struct {
 	Number int64
+	// Bidder is a name, or a paddle as text.
 	Bidder string
+	// Paddle is the number of a bidder in the room; 0 if the bid came online.
+	Paddle int32
 	Amount Cents
 	At     time.Time
 }
 
 // The commands and the query that a lot answers. Each is typed: PlaceBid.Ask yields an *auctionv1.LotView.
 var (
-	OpenLot  = entity.On(openLot)
-	PlaceBid = entity.On(placeBid)
-	CloseLot = entity.On(closeLot)
-	GetLot   = entity.Query(getLot)
+	OpenLot       = entity.On(openLot)
+	PlaceBid      = entity.On(placeBid)
+	PlaceFloorBid = entity.On(placeFloorBid)
+	RaiseHammer   = entity.On(raiseHammer)
+	CloseLot      = entity.On(closeLot)
+	GetLot        = entity.Query(getLot)
 )
 
-// Lots is the whole entity: what it answers, and how events change it.
+// Lots is the whole entity: what it answers, how events change it, and how old events are read.
 var Lots = entity.Define[Lot]("lot",
-	OpenLot, PlaceBid, CloseLot, GetLot,
-	entity.Apply(lotOpened), entity.Apply(bidPlaced), entity.Apply(lotClosed),
+	OpenLot, PlaceBid, PlaceFloorBid, RaiseHammer, CloseLot, GetLot,
+	entity.Apply(lotOpened), entity.Apply(bidTaken), entity.Apply(hammerRaised), entity.Apply(lotClosed),
+	entity.Upcast[Lot](takenFromPlaced),
 )
 
 func lotOpened(l Lot, e *auctionv1.LotOpened) Lot {
@@ -51,18 +58,27 @@ func lotOpened(l Lot, e *auctionv1.LotOpened) Lot {
 	return l
 }
 
-func bidPlaced(l Lot, e *auctionv1.BidPlaced) Lot {
-	bidder, amount := e.GetBidder(), Cents(e.GetAmountCents())
-	l.Standing = l.Standing.With(bidder, amount, l.Opening)
-	l.Standing.Leader, l.Standing.Price = e.GetLeader(), Cents(e.GetPriceCents()) // as it was decided then
-	l.Maxima = l.Maxima.With(bidder, amount)
+// bidTaken counts by itself: an event that was stored as BidPlaced does not tell its number.
+func bidTaken(l Lot, e *auctionv1.BidTaken) Lot {
 	l.BidCount++
-	l.Newest = keep(l.Newest, Bid{Number: l.BidCount, Bidder: bidder, Amount: amount, At: e.GetAt().AsTime()})
+	b := Bid{Number: l.BidCount, Bidder: BidderOf(e), Paddle: e.GetPaddle(), Amount: Cents(e.GetAmountCents()), At: e.GetAt().AsTime()}
+	l.Standing = l.Standing.With(b, l.Opening)
+	l.Standing.Leader, l.Standing.Price = e.GetLeader(), Cents(e.GetPriceCents()) // as it was decided then
+	if b.Paddle == 0 {
+		l.Maxima = l.Maxima.With(b.Bidder, b.Amount)
+	}
+	l.Newest = keep(l.Newest, b)
+	l.Hammer = 0
+	return l
+}
+
+func hammerRaised(l Lot, e *auctionv1.HammerRaised) Lot {
+	l.Hammer = e.GetTimes()
 	return l
 }
 
 func lotClosed(l Lot, e *auctionv1.LotClosed) Lot {
-	l.ClosedAt = e.GetAt().AsTime()
+	l.ClosedAt, l.Hammer = e.GetAt().AsTime(), 0
 	return l
 }
 

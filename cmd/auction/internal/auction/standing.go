@@ -5,38 +5,52 @@ package auction
 //	min(highest maximum, second highest maximum + increment of that second maximum)
 //
 // over one maximum per bidder. With one bidder it is the opening bid; on equal maxima the
-// earlier leads. Only the two highest maxima matter, so a bid costs the same whatever
-// the number of bidders.
+// earlier leads. A leader in the room pays what they bid: the room names amounts, not maxima. Only
+// the two highest matter, so a bid costs the same whatever the number of bidders.
 type Standing struct {
+	// Leader is a name, or a paddle as text.
 	Leader string
+	// Paddle is the leader's if they are in the room; 0 if they bid online.
+	Paddle int32
 	Price  Cents
 	// High is the leader's maximum, Second the highest of all others.
 	High, Second Cents
 }
 
-// With returns the standing after a bid, which must be above the bidder's own earlier maximum.
-func (s Standing) With(bidder string, amount, opening Cents) Standing {
+// With returns the standing after a bid. It must be above the bidder's own earlier
+// maximum and, if it comes from the room, above the price: so the price never falls.
+func (s Standing) With(b Bid, opening Cents) Standing {
 	switch {
-	case bidder == s.Leader:
-		s.High = amount
-	case amount > s.High:
-		s.Leader, s.High, s.Second = bidder, amount, s.High
+	case b.Bidder == s.Leader && b.Paddle == s.Paddle:
+		s.High = b.Amount
+	case b.Amount > s.High:
+		s.Leader, s.Paddle, s.High, s.Second = b.Bidder, b.Paddle, b.Amount, s.High
 	default: // an equal maximum came later, so it only pushes
-		s.Second = max(s.Second, amount)
+		s.Second = max(s.Second, b.Amount)
 	}
-	s.Price = opening
-	if s.Second > 0 {
-		s.Price = min(s.High, s.Second+increment(s.Second))
-	}
+	s.Price = s.price(opening)
 	return s
 }
 
-// Next is the least maximum that outbids the price by a full increment.
+func (s Standing) price(opening Cents) Cents {
+	switch {
+	case s.Paddle > 0:
+		return s.High
+	case s.Second > 0:
+		return min(s.High, s.Second+increment(s.Second))
+	}
+	return opening
+}
+
+// Next is the least maximum that outbids the price by a full increment; 0 if that is more than any bid may be.
 func (s Standing) Next(opening Cents) Cents {
 	if s.Price == 0 {
 		return opening
 	}
-	return s.Price + increment(s.Price)
+	if next := s.Price + increment(s.Price); next <= MaxCents {
+		return next
+	}
+	return 0
 }
 
 // increments is eBay's table: below this price, a step is that much.

@@ -19,15 +19,15 @@ func (l Lot) view(id string) *auctionv1.LotView {
 	v := &auctionv1.LotView{
 		Lot: id, Title: l.Title, LiveAuction: l.live(), Closed: l.closed(), OpeningCents: int64(l.Opening),
 		PriceCents: int64(l.Standing.Price), Leader: l.Standing.Leader, BidCount: l.BidCount,
-		OpenedAt: timestamppb.New(l.OpenedAt),
+		OpenedAt: timestamppb.New(l.OpenedAt), Hammer: l.Hammer,
 	}
 	if !l.live() {
 		v.ClosesAt = timestamppb.New(l.ClosesAt)
 	}
 	if l.closed() {
 		v.ClosedAt = timestamppb.New(l.ClosedAt)
-	} else if next := l.Standing.Next(l.Opening); next <= MaxCents {
-		v.NextBidCents = int64(next)
+	} else {
+		v.NextBidCents = int64(l.Standing.Next(l.Opening))
 	}
 	return v
 }
@@ -37,7 +37,7 @@ func (l Lot) viewWithBids(id string, newest int) *auctionv1.LotView {
 	for i := len(l.Newest) - 1; i >= 0 && len(v.Bids) < newest; i-- {
 		b := l.Newest[i]
 		v.Bids = append(v.Bids, &auctionv1.Bid{
-			Number: b.Number, Bidder: b.Bidder, AmountCents: int64(b.Amount), At: timestamppb.New(b.At),
+			Number: b.Number, Bidder: b.Bidder, Paddle: b.Paddle, AmountCents: int64(b.Amount), At: timestamppb.New(b.At),
 		})
 	}
 	return v

@@ -189,6 +189,101 @@ func (x *PlaceBid) GetAmountCents() int64 {
 	return 0
 }
 
+// PlaceFloorBid is a bid from the room, entered by the clerk of a live lot. It
+// counts at its full amount: the room bids exactly and has no hidden maximum. The maxima
+// of those who bid online bid against it. It answers a LotView.
+type PlaceFloorBid struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number that the bidder holds up; 1 to 99,999.
+	Paddle int32 `protobuf:"varint,1,opt,name=paddle,proto3" json:"paddle,omitempty"`
+	// More than the price; at least the opening bid if there is no bid yet.
+	AmountCents   int64 `protobuf:"varint,2,opt,name=amount_cents,json=amountCents,proto3" json:"amount_cents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlaceFloorBid) Reset() {
+	*x = PlaceFloorBid{}
+	mi := &file_auction_v1_auction_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlaceFloorBid) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlaceFloorBid) ProtoMessage() {}
+
+func (x *PlaceFloorBid) ProtoReflect() protoreflect.Message {
+	mi := &file_auction_v1_auction_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlaceFloorBid.ProtoReflect.Descriptor instead.
+func (*PlaceFloorBid) Descriptor() ([]byte, []int) {
+	return file_auction_v1_auction_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *PlaceFloorBid) GetPaddle() int32 {
+	if x != nil {
+		return x.Paddle
+	}
+	return 0
+}
+
+func (x *PlaceFloorBid) GetAmountCents() int64 {
+	if x != nil {
+		return x.AmountCents
+	}
+	return 0
+}
+
+// RaiseHammer says "going once" over a live lot, then "going twice". The next bid
+// takes the hammer down again. It answers a LotView.
+type RaiseHammer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RaiseHammer) Reset() {
+	*x = RaiseHammer{}
+	mi := &file_auction_v1_auction_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RaiseHammer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RaiseHammer) ProtoMessage() {}
+
+func (x *RaiseHammer) ProtoReflect() protoreflect.Message {
+	mi := &file_auction_v1_auction_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RaiseHammer.ProtoReflect.Descriptor instead.
+func (*RaiseHammer) Descriptor() ([]byte, []int) {
+	return file_auction_v1_auction_proto_rawDescGZIP(), []int{3}
+}
+
 // CloseLot ends the bidding on a live lot. A timed lot sends it to itself at
 // its deadline and takes it from nobody before. It answers a LotView.
 type CloseLot struct {
@@ -199,7 +294,7 @@ type CloseLot struct {
 
 func (x *CloseLot) Reset() {
 	*x = CloseLot{}
-	mi := &file_auction_v1_auction_proto_msgTypes[2]
+	mi := &file_auction_v1_auction_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -211,7 +306,7 @@ func (x *CloseLot) String() string {
 func (*CloseLot) ProtoMessage() {}
 
 func (x *CloseLot) ProtoReflect() protoreflect.Message {
-	mi := &file_auction_v1_auction_proto_msgTypes[2]
+	mi := &file_auction_v1_auction_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -224,7 +319,7 @@ func (x *CloseLot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseLot.ProtoReflect.Descriptor instead.
 func (*CloseLot) Descriptor() ([]byte, []int) {
-	return file_auction_v1_auction_proto_rawDescGZIP(), []int{2}
+	return file_auction_v1_auction_proto_rawDescGZIP(), []int{4}
 }
 
 // GetLot asks for a lot as it is now. It answers a LotView with bids in it.
@@ -238,7 +333,7 @@ type GetLot struct {
 
 func (x *GetLot) Reset() {
 	*x = GetLot{}
-	mi := &file_auction_v1_auction_proto_msgTypes[3]
+	mi := &file_auction_v1_auction_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -250,7 +345,7 @@ func (x *GetLot) String() string {
 func (*GetLot) ProtoMessage() {}
 
 func (x *GetLot) ProtoReflect() protoreflect.Message {
-	mi := &file_auction_v1_auction_proto_msgTypes[3]
+	mi := &file_auction_v1_auction_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -263,7 +358,7 @@ func (x *GetLot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLot.ProtoReflect.Descriptor instead.
 func (*GetLot) Descriptor() ([]byte, []int) {
-	return file_auction_v1_auction_proto_rawDescGZIP(), []int{3}
+	return file_auction_v1_auction_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetLot) GetNewest() int32 {
@@ -285,7 +380,8 @@ type LotView struct {
 	OpeningCents int64 `protobuf:"varint,5,opt,name=opening_cents,json=openingCents,proto3" json:"opening_cents,omitempty"`
 	// What the leader pays as things stand; 0 before the first bid.
 	PriceCents int64 `protobuf:"varint,6,opt,name=price_cents,json=priceCents,proto3" json:"price_cents,omitempty"`
-	// Whose maximum is highest; the winner once the lot is closed.
+	// Whose maximum is highest, by name, or "paddle 7" for a bidder in the room; the
+	// winner once the lot is closed.
 	Leader string `protobuf:"bytes,7,opt,name=leader,proto3" json:"leader,omitempty"`
 	// The least maximum that outbids the price by a full increment. The leader's maximum
 	// may be higher still. 0 once the lot is closed, and where that would be more than
@@ -297,15 +393,17 @@ type LotView struct {
 	Bids     []*Bid                 `protobuf:"bytes,10,rep,name=bids,proto3" json:"bids,omitempty"`
 	OpenedAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=opened_at,json=openedAt,proto3" json:"opened_at,omitempty"`
 	// The deadline of a timed lot.
-	ClosesAt      *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=closes_at,json=closesAt,proto3" json:"closes_at,omitempty"`
-	ClosedAt      *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=closed_at,json=closedAt,proto3" json:"closed_at,omitempty"`
+	ClosesAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=closes_at,json=closesAt,proto3" json:"closes_at,omitempty"`
+	ClosedAt *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=closed_at,json=closedAt,proto3" json:"closed_at,omitempty"`
+	// 0, or 1 for "going once", or 2 for "going twice".
+	Hammer        int32 `protobuf:"varint,14,opt,name=hammer,proto3" json:"hammer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LotView) Reset() {
 	*x = LotView{}
-	mi := &file_auction_v1_auction_proto_msgTypes[4]
+	mi := &file_auction_v1_auction_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -317,7 +415,7 @@ func (x *LotView) String() string {
 func (*LotView) ProtoMessage() {}
 
 func (x *LotView) ProtoReflect() protoreflect.Message {
-	mi := &file_auction_v1_auction_proto_msgTypes[4]
+	mi := &file_auction_v1_auction_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -330,7 +428,7 @@ func (x *LotView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LotView.ProtoReflect.Descriptor instead.
 func (*LotView) Descriptor() ([]byte, []int) {
-	return file_auction_v1_auction_proto_rawDescGZIP(), []int{4}
+	return file_auction_v1_auction_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *LotView) GetLot() string {
@@ -424,22 +522,32 @@ func (x *LotView) GetClosedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *LotView) GetHammer() int32 {
+	if x != nil {
+		return x.Hammer
+	}
+	return 0
+}
+
 // Bid is one bid that a lot has taken. The sample hides nobody's maximum, so
 // that anyone can check its prices.
 type Bid struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The lot's bids are numbered from 1.
-	Number        int64                  `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
-	Bidder        string                 `protobuf:"bytes,2,opt,name=bidder,proto3" json:"bidder,omitempty"`
-	AmountCents   int64                  `protobuf:"varint,3,opt,name=amount_cents,json=amountCents,proto3" json:"amount_cents,omitempty"`
-	At            *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	Number int64 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// A name, or "paddle 7" for a bidder in the room.
+	Bidder      string                 `protobuf:"bytes,2,opt,name=bidder,proto3" json:"bidder,omitempty"`
+	AmountCents int64                  `protobuf:"varint,3,opt,name=amount_cents,json=amountCents,proto3" json:"amount_cents,omitempty"`
+	At          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	// The number of a bidder in the room; 0 if the bid came online.
+	Paddle        int32 `protobuf:"varint,5,opt,name=paddle,proto3" json:"paddle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Bid) Reset() {
 	*x = Bid{}
-	mi := &file_auction_v1_auction_proto_msgTypes[5]
+	mi := &file_auction_v1_auction_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -451,7 +559,7 @@ func (x *Bid) String() string {
 func (*Bid) ProtoMessage() {}
 
 func (x *Bid) ProtoReflect() protoreflect.Message {
-	mi := &file_auction_v1_auction_proto_msgTypes[5]
+	mi := &file_auction_v1_auction_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -464,7 +572,7 @@ func (x *Bid) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bid.ProtoReflect.Descriptor instead.
 func (*Bid) Descriptor() ([]byte, []int) {
-	return file_auction_v1_auction_proto_rawDescGZIP(), []int{5}
+	return file_auction_v1_auction_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Bid) GetNumber() int64 {
@@ -495,6 +603,13 @@ func (x *Bid) GetAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Bid) GetPaddle() int32 {
+	if x != nil {
+		return x.Paddle
+	}
+	return 0
+}
+
 // LotOpened: the lot takes bids from now on.
 type LotOpened struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
@@ -509,7 +624,7 @@ type LotOpened struct {
 
 func (x *LotOpened) Reset() {
 	*x = LotOpened{}
-	mi := &file_auction_v1_auction_proto_msgTypes[6]
+	mi := &file_auction_v1_auction_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -521,7 +636,7 @@ func (x *LotOpened) String() string {
 func (*LotOpened) ProtoMessage() {}
 
 func (x *LotOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_auction_v1_auction_proto_msgTypes[6]
+	mi := &file_auction_v1_auction_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -534,7 +649,7 @@ func (x *LotOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LotOpened.ProtoReflect.Descriptor instead.
 func (*LotOpened) Descriptor() ([]byte, []int) {
-	return file_auction_v1_auction_proto_rawDescGZIP(), []int{6}
+	return file_auction_v1_auction_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *LotOpened) GetTitle() string {
@@ -565,7 +680,232 @@ func (x *LotOpened) GetClosesAt() *timestamppb.Timestamp {
 	return nil
 }
 
-// BidPlaced: a bid counts, whether or not it leads.
+// BidTaken: a bid counts, whether or not it leads.
+type BidTaken struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to By:
+	//
+	//	*BidTaken_Online
+	//	*BidTaken_Paddle
+	By          isBidTaken_By          `protobuf_oneof:"by"`
+	AmountCents int64                  `protobuf:"varint,3,opt,name=amount_cents,json=amountCents,proto3" json:"amount_cents,omitempty"`
+	At          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	// How the lot stands with this bid, so that nobody who reads the event has to
+	// know the rule, nor the rule of that day. The leader is a name, or "paddle 7".
+	Leader     string `protobuf:"bytes,5,opt,name=leader,proto3" json:"leader,omitempty"`
+	PriceCents int64  `protobuf:"varint,6,opt,name=price_cents,json=priceCents,proto3" json:"price_cents,omitempty"`
+	// 0 where no bid could reach it.
+	NextBidCents int64 `protobuf:"varint,7,opt,name=next_bid_cents,json=nextBidCents,proto3" json:"next_bid_cents,omitempty"`
+	// The lot's bids are numbered from 1. 0 in a bid that was stored as BidPlaced: count it.
+	Number        int64 `protobuf:"varint,8,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BidTaken) Reset() {
+	*x = BidTaken{}
+	mi := &file_auction_v1_auction_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BidTaken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BidTaken) ProtoMessage() {}
+
+func (x *BidTaken) ProtoReflect() protoreflect.Message {
+	mi := &file_auction_v1_auction_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BidTaken.ProtoReflect.Descriptor instead.
+func (*BidTaken) Descriptor() ([]byte, []int) {
+	return file_auction_v1_auction_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *BidTaken) GetBy() isBidTaken_By {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *BidTaken) GetOnline() string {
+	if x != nil {
+		if x, ok := x.By.(*BidTaken_Online); ok {
+			return x.Online
+		}
+	}
+	return ""
+}
+
+func (x *BidTaken) GetPaddle() int32 {
+	if x != nil {
+		if x, ok := x.By.(*BidTaken_Paddle); ok {
+			return x.Paddle
+		}
+	}
+	return 0
+}
+
+func (x *BidTaken) GetAmountCents() int64 {
+	if x != nil {
+		return x.AmountCents
+	}
+	return 0
+}
+
+func (x *BidTaken) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *BidTaken) GetLeader() string {
+	if x != nil {
+		return x.Leader
+	}
+	return ""
+}
+
+func (x *BidTaken) GetPriceCents() int64 {
+	if x != nil {
+		return x.PriceCents
+	}
+	return 0
+}
+
+func (x *BidTaken) GetNextBidCents() int64 {
+	if x != nil {
+		return x.NextBidCents
+	}
+	return 0
+}
+
+func (x *BidTaken) GetNumber() int64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+type isBidTaken_By interface {
+	isBidTaken_By()
+}
+
+type BidTaken_Online struct {
+	// The name of whoever bid online; the amount is their maximum.
+	Online string `protobuf:"bytes,1,opt,name=online,proto3,oneof"`
+}
+
+type BidTaken_Paddle struct {
+	// The number of a bidder in the room; the amount is what they bid.
+	Paddle int32 `protobuf:"varint,2,opt,name=paddle,proto3,oneof"`
+}
+
+func (*BidTaken_Online) isBidTaken_By() {}
+
+func (*BidTaken_Paddle) isBidTaken_By() {}
+
+// HammerRaised: the clerk said "going once", or "going twice".
+type HammerRaised struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	At    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	// 1 or 2.
+	Times int32 `protobuf:"varint,2,opt,name=times,proto3" json:"times,omitempty"`
+	// How the lot stands, as in BidTaken.
+	Leader        string `protobuf:"bytes,3,opt,name=leader,proto3" json:"leader,omitempty"`
+	PriceCents    int64  `protobuf:"varint,4,opt,name=price_cents,json=priceCents,proto3" json:"price_cents,omitempty"`
+	NextBidCents  int64  `protobuf:"varint,5,opt,name=next_bid_cents,json=nextBidCents,proto3" json:"next_bid_cents,omitempty"`
+	BidCount      int64  `protobuf:"varint,6,opt,name=bid_count,json=bidCount,proto3" json:"bid_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HammerRaised) Reset() {
+	*x = HammerRaised{}
+	mi := &file_auction_v1_auction_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HammerRaised) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HammerRaised) ProtoMessage() {}
+
+func (x *HammerRaised) ProtoReflect() protoreflect.Message {
+	mi := &file_auction_v1_auction_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HammerRaised.ProtoReflect.Descriptor instead.
+func (*HammerRaised) Descriptor() ([]byte, []int) {
+	return file_auction_v1_auction_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *HammerRaised) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *HammerRaised) GetTimes() int32 {
+	if x != nil {
+		return x.Times
+	}
+	return 0
+}
+
+func (x *HammerRaised) GetLeader() string {
+	if x != nil {
+		return x.Leader
+	}
+	return ""
+}
+
+func (x *HammerRaised) GetPriceCents() int64 {
+	if x != nil {
+		return x.PriceCents
+	}
+	return 0
+}
+
+func (x *HammerRaised) GetNextBidCents() int64 {
+	if x != nil {
+		return x.NextBidCents
+	}
+	return 0
+}
+
+func (x *HammerRaised) GetBidCount() int64 {
+	if x != nil {
+		return x.BidCount
+	}
+	return 0
+}
+
+// BidPlaced is what was stored for a bid by 0.1.0, before there were bids from the
+// room. It is written no more, and read for ever, as a BidTaken.
 type BidPlaced struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Bidder      string                 `protobuf:"bytes,1,opt,name=bidder,proto3" json:"bidder,omitempty"`
@@ -581,7 +921,7 @@ type BidPlaced struct {
 
 func (x *BidPlaced) Reset() {
 	*x = BidPlaced{}
-	mi := &file_auction_v1_auction_proto_msgTypes[7]
+	mi := &file_auction_v1_auction_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -593,7 +933,7 @@ func (x *BidPlaced) String() string {
 func (*BidPlaced) ProtoMessage() {}
 
 func (x *BidPlaced) ProtoReflect() protoreflect.Message {
-	mi := &file_auction_v1_auction_proto_msgTypes[7]
+	mi := &file_auction_v1_auction_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -606,7 +946,7 @@ func (x *BidPlaced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BidPlaced.ProtoReflect.Descriptor instead.
 func (*BidPlaced) Descriptor() ([]byte, []int) {
-	return file_auction_v1_auction_proto_rawDescGZIP(), []int{7}
+	return file_auction_v1_auction_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *BidPlaced) GetBidder() string {
@@ -658,7 +998,7 @@ type LotClosed struct {
 
 func (x *LotClosed) Reset() {
 	*x = LotClosed{}
-	mi := &file_auction_v1_auction_proto_msgTypes[8]
+	mi := &file_auction_v1_auction_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -670,7 +1010,7 @@ func (x *LotClosed) String() string {
 func (*LotClosed) ProtoMessage() {}
 
 func (x *LotClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_auction_v1_auction_proto_msgTypes[8]
+	mi := &file_auction_v1_auction_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -683,7 +1023,7 @@ func (x *LotClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LotClosed.ProtoReflect.Descriptor instead.
 func (*LotClosed) Descriptor() ([]byte, []int) {
-	return file_auction_v1_auction_proto_rawDescGZIP(), []int{8}
+	return file_auction_v1_auction_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *LotClosed) GetAt() *timestamppb.Timestamp {
@@ -728,11 +1068,15 @@ const file_auction_v1_auction_proto_rawDesc = "" +
 	"\aclosing\"E\n" +
 	"\bPlaceBid\x12\x16\n" +
 	"\x06bidder\x18\x01 \x01(\tR\x06bidder\x12!\n" +
-	"\famount_cents\x18\x02 \x01(\x03R\vamountCents\"\n" +
+	"\famount_cents\x18\x02 \x01(\x03R\vamountCents\"J\n" +
+	"\rPlaceFloorBid\x12\x16\n" +
+	"\x06paddle\x18\x01 \x01(\x05R\x06paddle\x12!\n" +
+	"\famount_cents\x18\x02 \x01(\x03R\vamountCents\"\r\n" +
+	"\vRaiseHammer\"\n" +
 	"\n" +
 	"\bCloseLot\" \n" +
 	"\x06GetLot\x12\x16\n" +
-	"\x06newest\x18\x01 \x01(\x05R\x06newest\"\xdd\x03\n" +
+	"\x06newest\x18\x01 \x01(\x05R\x06newest\"\xf5\x03\n" +
 	"\aLotView\x12\x10\n" +
 	"\x03lot\x18\x01 \x01(\tR\x03lot\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12!\n" +
@@ -748,17 +1092,38 @@ const file_auction_v1_auction_proto_rawDesc = "" +
 	" \x03(\v2\x0f.auction.v1.BidR\x04bids\x127\n" +
 	"\topened_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\bopenedAt\x127\n" +
 	"\tcloses_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\bclosesAt\x127\n" +
-	"\tclosed_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\bclosedAt\"\x84\x01\n" +
+	"\tclosed_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\bclosedAt\x12\x16\n" +
+	"\x06hammer\x18\x0e \x01(\x05R\x06hammer\"\x9c\x01\n" +
 	"\x03Bid\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x03R\x06number\x12\x16\n" +
 	"\x06bidder\x18\x02 \x01(\tR\x06bidder\x12!\n" +
 	"\famount_cents\x18\x03 \x01(\x03R\vamountCents\x12*\n" +
-	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xab\x01\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
+	"\x06paddle\x18\x05 \x01(\x05R\x06paddle\"\xab\x01\n" +
 	"\tLotOpened\x12\x14\n" +
 	"\x05title\x18\x01 \x01(\tR\x05title\x12#\n" +
 	"\ropening_cents\x18\x02 \x01(\x03R\fopeningCents\x12*\n" +
 	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x127\n" +
-	"\tcloses_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bclosesAt\"\xab\x01\n" +
+	"\tcloses_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bclosesAt\"\x8a\x02\n" +
+	"\bBidTaken\x12\x18\n" +
+	"\x06online\x18\x01 \x01(\tH\x00R\x06online\x12\x18\n" +
+	"\x06paddle\x18\x02 \x01(\x05H\x00R\x06paddle\x12!\n" +
+	"\famount_cents\x18\x03 \x01(\x03R\vamountCents\x12*\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
+	"\x06leader\x18\x05 \x01(\tR\x06leader\x12\x1f\n" +
+	"\vprice_cents\x18\x06 \x01(\x03R\n" +
+	"priceCents\x12$\n" +
+	"\x0enext_bid_cents\x18\a \x01(\x03R\fnextBidCents\x12\x16\n" +
+	"\x06number\x18\b \x01(\x03R\x06numberB\x04\n" +
+	"\x02by\"\xcc\x01\n" +
+	"\fHammerRaised\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
+	"\x05times\x18\x02 \x01(\x05R\x05times\x12\x16\n" +
+	"\x06leader\x18\x03 \x01(\tR\x06leader\x12\x1f\n" +
+	"\vprice_cents\x18\x04 \x01(\x03R\n" +
+	"priceCents\x12$\n" +
+	"\x0enext_bid_cents\x18\x05 \x01(\x03R\fnextBidCents\x12\x1b\n" +
+	"\tbid_count\x18\x06 \x01(\x03R\bbidCount\"\xab\x01\n" +
 	"\tBidPlaced\x12\x16\n" +
 	"\x06bidder\x18\x01 \x01(\tR\x06bidder\x12!\n" +
 	"\famount_cents\x18\x02 \x01(\x03R\vamountCents\x12*\n" +
@@ -771,7 +1136,14 @@ const file_auction_v1_auction_proto_rawDesc = "" +
 	"\x06winner\x18\x02 \x01(\tR\x06winner\x12\x1f\n" +
 	"\vprice_cents\x18\x03 \x01(\x03R\n" +
 	"priceCents\x12\x1b\n" +
-	"\tbid_count\x18\x04 \x01(\x03R\bbidCountBCZAgithub.com/skerryhq/skerry/cmd/auction/proto/auction/v1;auctionv1b\x06proto3"
+	"\tbid_count\x18\x04 \x01(\x03R\bbidCount2\xdf\x02\n" +
+	"\x04Lots\x123\n" +
+	"\aOpenLot\x12\x13.auction.v1.OpenLot\x1a\x13.auction.v1.LotView\x125\n" +
+	"\bPlaceBid\x12\x14.auction.v1.PlaceBid\x1a\x13.auction.v1.LotView\x12?\n" +
+	"\rPlaceFloorBid\x12\x19.auction.v1.PlaceFloorBid\x1a\x13.auction.v1.LotView\x12;\n" +
+	"\vRaiseHammer\x12\x17.auction.v1.RaiseHammer\x1a\x13.auction.v1.LotView\x125\n" +
+	"\bCloseLot\x12\x14.auction.v1.CloseLot\x1a\x13.auction.v1.LotView\x126\n" +
+	"\x06GetLot\x12\x12.auction.v1.GetLot\x1a\x13.auction.v1.LotView\"\x03\x90\x02\x01BCZAgithub.com/skerryhq/skerry/cmd/auction/proto/auction/v1;auctionv1b\x06proto3"
 
 var (
 	file_auction_v1_auction_proto_rawDescOnce sync.Once
@@ -785,37 +1157,55 @@ func file_auction_v1_auction_proto_rawDescGZIP() []byte {
 	return file_auction_v1_auction_proto_rawDescData
 }
 
-var file_auction_v1_auction_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_auction_v1_auction_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_auction_v1_auction_proto_goTypes = []any{
 	(*OpenLot)(nil),               // 0: auction.v1.OpenLot
 	(*PlaceBid)(nil),              // 1: auction.v1.PlaceBid
-	(*CloseLot)(nil),              // 2: auction.v1.CloseLot
-	(*GetLot)(nil),                // 3: auction.v1.GetLot
-	(*LotView)(nil),               // 4: auction.v1.LotView
-	(*Bid)(nil),                   // 5: auction.v1.Bid
-	(*LotOpened)(nil),             // 6: auction.v1.LotOpened
-	(*BidPlaced)(nil),             // 7: auction.v1.BidPlaced
-	(*LotClosed)(nil),             // 8: auction.v1.LotClosed
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 10: google.protobuf.Duration
+	(*PlaceFloorBid)(nil),         // 2: auction.v1.PlaceFloorBid
+	(*RaiseHammer)(nil),           // 3: auction.v1.RaiseHammer
+	(*CloseLot)(nil),              // 4: auction.v1.CloseLot
+	(*GetLot)(nil),                // 5: auction.v1.GetLot
+	(*LotView)(nil),               // 6: auction.v1.LotView
+	(*Bid)(nil),                   // 7: auction.v1.Bid
+	(*LotOpened)(nil),             // 8: auction.v1.LotOpened
+	(*BidTaken)(nil),              // 9: auction.v1.BidTaken
+	(*HammerRaised)(nil),          // 10: auction.v1.HammerRaised
+	(*BidPlaced)(nil),             // 11: auction.v1.BidPlaced
+	(*LotClosed)(nil),             // 12: auction.v1.LotClosed
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 14: google.protobuf.Duration
 }
 var file_auction_v1_auction_proto_depIdxs = []int32{
-	9,  // 0: auction.v1.OpenLot.closes_at:type_name -> google.protobuf.Timestamp
-	10, // 1: auction.v1.OpenLot.closes_after:type_name -> google.protobuf.Duration
-	5,  // 2: auction.v1.LotView.bids:type_name -> auction.v1.Bid
-	9,  // 3: auction.v1.LotView.opened_at:type_name -> google.protobuf.Timestamp
-	9,  // 4: auction.v1.LotView.closes_at:type_name -> google.protobuf.Timestamp
-	9,  // 5: auction.v1.LotView.closed_at:type_name -> google.protobuf.Timestamp
-	9,  // 6: auction.v1.Bid.at:type_name -> google.protobuf.Timestamp
-	9,  // 7: auction.v1.LotOpened.at:type_name -> google.protobuf.Timestamp
-	9,  // 8: auction.v1.LotOpened.closes_at:type_name -> google.protobuf.Timestamp
-	9,  // 9: auction.v1.BidPlaced.at:type_name -> google.protobuf.Timestamp
-	9,  // 10: auction.v1.LotClosed.at:type_name -> google.protobuf.Timestamp
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	13, // 0: auction.v1.OpenLot.closes_at:type_name -> google.protobuf.Timestamp
+	14, // 1: auction.v1.OpenLot.closes_after:type_name -> google.protobuf.Duration
+	7,  // 2: auction.v1.LotView.bids:type_name -> auction.v1.Bid
+	13, // 3: auction.v1.LotView.opened_at:type_name -> google.protobuf.Timestamp
+	13, // 4: auction.v1.LotView.closes_at:type_name -> google.protobuf.Timestamp
+	13, // 5: auction.v1.LotView.closed_at:type_name -> google.protobuf.Timestamp
+	13, // 6: auction.v1.Bid.at:type_name -> google.protobuf.Timestamp
+	13, // 7: auction.v1.LotOpened.at:type_name -> google.protobuf.Timestamp
+	13, // 8: auction.v1.LotOpened.closes_at:type_name -> google.protobuf.Timestamp
+	13, // 9: auction.v1.BidTaken.at:type_name -> google.protobuf.Timestamp
+	13, // 10: auction.v1.HammerRaised.at:type_name -> google.protobuf.Timestamp
+	13, // 11: auction.v1.BidPlaced.at:type_name -> google.protobuf.Timestamp
+	13, // 12: auction.v1.LotClosed.at:type_name -> google.protobuf.Timestamp
+	0,  // 13: auction.v1.Lots.OpenLot:input_type -> auction.v1.OpenLot
+	1,  // 14: auction.v1.Lots.PlaceBid:input_type -> auction.v1.PlaceBid
+	2,  // 15: auction.v1.Lots.PlaceFloorBid:input_type -> auction.v1.PlaceFloorBid
+	3,  // 16: auction.v1.Lots.RaiseHammer:input_type -> auction.v1.RaiseHammer
+	4,  // 17: auction.v1.Lots.CloseLot:input_type -> auction.v1.CloseLot
+	5,  // 18: auction.v1.Lots.GetLot:input_type -> auction.v1.GetLot
+	6,  // 19: auction.v1.Lots.OpenLot:output_type -> auction.v1.LotView
+	6,  // 20: auction.v1.Lots.PlaceBid:output_type -> auction.v1.LotView
+	6,  // 21: auction.v1.Lots.PlaceFloorBid:output_type -> auction.v1.LotView
+	6,  // 22: auction.v1.Lots.RaiseHammer:output_type -> auction.v1.LotView
+	6,  // 23: auction.v1.Lots.CloseLot:output_type -> auction.v1.LotView
+	6,  // 24: auction.v1.Lots.GetLot:output_type -> auction.v1.LotView
+	19, // [19:25] is the sub-list for method output_type
+	13, // [13:19] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_auction_v1_auction_proto_init() }
@@ -827,15 +1217,19 @@ func file_auction_v1_auction_proto_init() {
 		(*OpenLot_ClosesAt)(nil),
 		(*OpenLot_ClosesAfter)(nil),
 	}
+	file_auction_v1_auction_proto_msgTypes[9].OneofWrappers = []any{
+		(*BidTaken_Online)(nil),
+		(*BidTaken_Paddle)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_auction_v1_auction_proto_rawDesc), len(file_auction_v1_auction_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   13,
 			NumExtensions: 0,
-			NumServices:   0,
+			NumServices:   1,
 		},
 		GoTypes:           file_auction_v1_auction_proto_goTypes,
 		DependencyIndexes: file_auction_v1_auction_proto_depIdxs,
