@@ -124,7 +124,7 @@ func TestAWrongConfigNamesTheField(t *testing.T) {
 	t.Parallel()
 	for field, spoil := range map[string]func(*stream.Config){
 		"Source is missing":             func(c *stream.Config) { c.Source = nil },
-		"Source has 1025 shards":        func(c *stream.Config) { c.Source = newTwin(1025) },
+		"Source has 4097 shards":        func(c *stream.Config) { c.Source = newTwin(4097) },
 		"Name is \"\"":                  func(c *stream.Config) { c.Name = "" },
 		"Name is \"a\\nb\"":             func(c *stream.Config) { c.Name = "a\nb" },
 		"Name is \"reset\"":             func(c *stream.Config) { c.Name = "reset" },
