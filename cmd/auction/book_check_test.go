@@ -14,8 +14,8 @@ import (
 func TestTheBookNoticesWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	placed := func(bidder string, cents int64, at time.Duration) *auctionv1.BidPlaced {
-		return &auctionv1.BidPlaced{Bidder: bidder, AmountCents: cents, At: timestamppb.New(noon.Add(at))}
+	placed := func(bidder string, cents int64, at time.Duration) *auctionv1.BidTaken {
+		return &auctionv1.BidTaken{By: &auctionv1.BidTaken_Online{Online: bidder}, AmountCents: cents, At: timestamppb.New(noon.Add(at))}
 	}
 	tests := []struct {
 		name, problem string
@@ -27,7 +27,9 @@ func TestTheBookNoticesWhatIsWrong(t *testing.T) {
 		{"a bid came from nowhere", "nobody sent", func(l *lotBook, _ *history, _ *auctionv1.LotView) { l.sent = l.sent[:2] }},
 		{"a refused bid is stored", "was refused", func(l *lotBook, _ *history, _ *auctionv1.LotView) { l.sent[2].yes = false }},
 		{"an amount changed", "became", func(_ *lotBook, h *history, _ *auctionv1.LotView) { h.bids[0].AmountCents++ }},
-		{"a bidder changed", "became", func(_ *lotBook, h *history, _ *auctionv1.LotView) { h.bids[0].Bidder = "eve" }},
+		{"a bidder changed", "became", func(_ *lotBook, h *history, _ *auctionv1.LotView) {
+			h.bids[0].By = &auctionv1.BidTaken_Online{Online: "eve"}
+		}},
 		{"it closed twice", "closed 2 times", func(_ *lotBook, h *history, _ *auctionv1.LotView) { h.closed = append(h.closed, h.closed[0]) }},
 		{"it closed before its deadline", "its deadline is", func(l *lotBook, _ *history, _ *auctionv1.LotView) { l.deadline = noon.Add(time.Hour) }},
 		{"somebody else closed it", "closed by eve", func(_ *lotBook, h *history, _ *auctionv1.LotView) { h.closers[0] = "eve" }},
@@ -47,7 +49,7 @@ func TestTheBookNoticesWhatIsWrong(t *testing.T) {
 				{key: "bob/1", cmd: &auctionv1.PlaceBid{Bidder: "bob", AmountCents: 20}, yes: true},
 			}}
 			h := history{
-				bids: []*auctionv1.BidPlaced{placed("ann", 10, time.Second), placed("bob", 20, 2*time.Second)}, keys: []string{"ann/1", "bob/1"},
+				bids: []*auctionv1.BidTaken{placed("ann", 10, time.Second), placed("bob", 20, 2*time.Second)}, keys: []string{"ann/1", "bob/1"},
 				closed: []*auctionv1.LotClosed{{At: timestamppb.New(noon.Add(time.Minute))}}, closers: []string{"timer close @1"}, events: 4,
 			}
 			view := &auctionv1.LotView{Closed: true, BidCount: 2, Bids: []*auctionv1.Bid{{Number: 2, Bidder: "bob", AmountCents: 20}, {Number: 1, Bidder: "ann", AmountCents: 10}}}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -191,14 +193,41 @@ func (l *lotBook) check(k *killer) {
 	for _, problem := range append(l.compareKeys(history), l.compareTimes(history, answer.View)...) {
 		k.t.Errorf("lot %s: %s", l.id, problem)
 	}
+	if row := l.row(k, answer.Token); row.GetVersion() < answer.Version || row.GetVersion() == answer.Version && row.GetPriceCents() != answer.View.GetPriceCents() {
+		k.t.Errorf("lot %s: after a caller has seen\n%v (version %d), the read model shows\n%v", l.id, answer.View, answer.Version, row)
+	}
 	if k.t.Failed() {
 		k.t.Logf("lot %s: %v\n%v", l.id, answer.View, info.Events)
 	}
 }
 
+// row asks the read model for what has been seen of the lot already.
+func (l *lotBook) row(k *killer, seen string) *auctionv1.LotRow {
+	k.t.Helper()
+	req, err := http.NewRequestWithContext(k.t.Context(), http.MethodGet, k.process.http+"/v1/lots/"+l.id, nil)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	req.Header.Set("Skerry-Token", seen)
+	resp, err := k.http.Do(req)
+	if err != nil {
+		k.t.Fatalf("lot %s: %v", l.id, err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	page := &auctionv1.LotPage{}
+	if err == nil {
+		err = protojson.Unmarshal(text, page)
+	}
+	if err != nil || resp.StatusCode != http.StatusOK {
+		k.t.Fatalf("lot %s: the read model answers %s: %v\n%s", l.id, resp.Status, err, text)
+	}
+	return page.GetRow()
+}
+
 // history is what is stored of a lot.
 type history struct {
-	bids   []*auctionv1.BidPlaced
+	bids   []*auctionv1.BidTaken
 	keys   []string // of the bids
 	closed []*auctionv1.LotClosed
 	// closers are the keys of the commands that closed it.
@@ -216,8 +245,8 @@ func readHistory(k *killer, id string, events []entity.EventInfo) (h history) {
 	}
 	for _, e := range events {
 		switch {
-		case strings.HasSuffix(e.Type, ".BidPlaced"):
-			bid := &auctionv1.BidPlaced{}
+		case strings.HasSuffix(e.Type, ".BidTaken"):
+			bid := &auctionv1.BidTaken{}
 			read(e.Data, bid)
 			h.bids, h.keys = append(h.bids, bid), append(h.keys, e.Key)
 		case strings.HasSuffix(e.Type, ".LotClosed"):
@@ -232,7 +261,7 @@ func readHistory(k *killer, id string, events []entity.EventInfo) (h history) {
 // compareKeys: each bid that was acknowledged is stored once, as it was sent, and none that was refused.
 func (l *lotBook) compareKeys(h history) (problems []string) {
 	fault := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
-	stored := map[string]*auctionv1.BidPlaced{}
+	stored := map[string]*auctionv1.BidTaken{}
 	for i, key := range h.keys {
 		if stored[key] != nil {
 			fault("the bid with the key %s is stored twice", key)
@@ -247,7 +276,7 @@ func (l *lotBook) compareKeys(h history) (problems []string) {
 			fault("the bid with the key %s (%v) was acknowledged and is lost", s.key, cmd)
 		case !s.yes && bid != nil:
 			fault("the bid with the key %s was refused (%s) and is stored", s.key, s.answer)
-		case bid != nil && (bid.GetBidder() != cmd.GetBidder() || bid.GetAmountCents() != cmd.GetAmountCents()):
+		case bid != nil && (bid.GetOnline() != cmd.GetBidder() || bid.GetAmountCents() != cmd.GetAmountCents()):
 			fault("the bid with the key %s, %v, became %v", s.key, cmd, bid)
 		}
 	}
@@ -273,7 +302,7 @@ func (l *lotBook) compareTimes(h history, view *auctionv1.LotView) (problems []s
 	for i, bid := range h.bids {
 		at := bid.GetAt().AsTime()
 		if !l.deadline.IsZero() && !at.Before(l.deadline) {
-			fault("the bid of %s at %v came after the deadline %v", bid.GetBidder(), at, l.deadline)
+			fault("the bid of %s at %v came after the deadline %v", bid.GetOnline(), at, l.deadline)
 		}
 		if i > 0 && at.Before(h.bids[i-1].GetAt().AsTime()) {
 			fault("time fell back to %v", at)
@@ -284,7 +313,7 @@ func (l *lotBook) compareTimes(h history, view *auctionv1.LotView) (problems []s
 		return problems
 	}
 	for i, shown := range view.GetBids() {
-		if n := len(h.bids) - 1 - i; shown.GetBidder() != h.bids[n].GetBidder() || shown.GetAmountCents() != h.bids[n].GetAmountCents() || shown.GetNumber() != int64(n+1) {
+		if n := len(h.bids) - 1 - i; shown.GetBidder() != h.bids[n].GetOnline() || shown.GetAmountCents() != h.bids[n].GetAmountCents() || shown.GetNumber() != int64(n+1) {
 			fault("its view shows %v, stored is %v", shown, h.bids[n])
 		}
 	}

@@ -5,7 +5,12 @@
 //	auction replay FILE.csv    send recorded bids through a service, and check it
 //	auction -h                 every setting, as a flag, a variable and a line of a file
 //
-// Read it in this order: internal/auction (the entity: rules and nothing else),
-// start.go (what makes a service of it), main.go. What is left are clients of
-// the public API: internal/client, internal/demo, internal/replay.
+// The pages are at the root of the public address; /clerk is for who sells in the room. Nobody
+// is asked who they are: bidders bid under any name, and whoever opens the clerk's page
+// is the clerk. A service of your own gives the gateway a Principal and checks it.
+//
+// Read it in this order: internal/auction (the entities: rules and nothing else),
+// internal/catalogue (the read model), start.go (what makes a service of it), main.go. What
+// is left are the pages, internal/page, and clients of the public API: internal/client,
+// internal/demo, internal/replay.
 package main

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/skerryhq/skerry/journal"
+	"github.com/skerryhq/skerry/readside/sqlite"
 )
 
 // explain adds what to do to the errors that people meet when they start the service.
@@ -20,6 +21,10 @@ func explain(err error) error {
 		remedy = "choose another address with -http and -admin, such as 127.0.0.1:8080"
 	case errors.Is(err, journal.ErrLocked):
 		remedy = "stop the service that runs on these data, or choose another folder with -data"
+	case errors.Is(err, sqlite.ErrInUse):
+		remedy = "stop the service that has this read model, or choose another file with -read"
+	case errors.Is(err, errReadModel):
+		remedy = "choose another file with -read, or move this one away: without it, the read model is made anew from the journal"
 	case errors.Is(err, journal.ErrFormat):
 		remedy = "use the newer release, or choose another folder with -data"
 	case errors.Is(err, journal.ErrCorrupt):

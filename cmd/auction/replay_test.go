@@ -35,6 +35,7 @@ func TestTheRecordedBidsComeOutAsEBaySoldThem(t *testing.T) {
 		"lots      285, closed 285\n",
 		"bids      4764 sent, 4720 accepted, 44 rejected",
 		"prices    265 of 285 recorded final prices exact\n",
+		"read      285 of 285 lots are in the read model with their own price, leader and bids\n",
 		"every accepted bid is there once, every lot was closed once\n",
 	} {
 		if !strings.Contains(out.String(), want) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,7 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"auction": main, "post": post})
+	testscript.Main(m, map[string]func(){"auction": main, "post": post, "get": get})
 }
 
 // TestScripts tells how the program looks from a shell. Beside testscript's own commands there are
@@ -25,6 +26,8 @@ func TestMain(m *testing.M) {
 //	shutdown [SIGNAL]          end it in good order, by TERM or INT
 //	powercut                   end it as a power cut would
 //	exec post URL JSON [KEY]   send a command; prints the status and the body
+//	exec get URL [QUERY]       ask the read model, after it has seen what the answer to a query had, such as
+//	                           lot/lamp/GetLot; prints the same
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -83,4 +86,42 @@ func post() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+// get is a program of the scripts: what a page does that wants to see its own write. The query is
+// asked first, and the read model then waits for what its answer had seen.
+func get() {
+	if err := getAfter(append(os.Args[1:], "")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func getAfter(args []string) error {
+	target, err := url.Parse(args[0])
+	if err != nil {
+		return err
+	}
+	token := ""
+	if args[1] != "" {
+		resp, err := http.Get("http://" + target.Host + "/v1/entities/" + args[1])
+		if err != nil {
+			return err
+		}
+		_ = resp.Body.Close()
+		token = resp.Header.Get("Skerry-Token")
+	}
+	req, err := http.NewRequest(http.MethodGet, args[0], nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Skerry-Token", token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	fmt.Println(resp.Status)
+	_, err = io.Copy(os.Stdout, resp.Body)
+	return err
 }

@@ -36,7 +36,7 @@ func serve(ctx context.Context, p program) error {
 // withService runs use beside a service, and stops the service in good order afterwards.
 func withService(ctx context.Context, p program, s Settings, use func(*Service) error) error {
 	svc, err := Start(ctx, Config{
-		Dir: s.Data, HTTP: withHost(s.HTTP), Admin: withHost(s.Admin),
+		Dir: s.Data, Read: s.Read, HTTP: withHost(s.HTTP), Admin: withHost(s.Admin),
 		Shards: s.Shards, AcceptClock: s.AcceptClock, Logger: p.logger(s.LogLevel),
 	})
 	if err != nil {

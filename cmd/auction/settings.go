@@ -17,6 +17,7 @@ import (
 // wins over the variable, the variable over the file, the file over the default.
 type Settings struct {
 	Data   string
+	Read   string
 	HTTP   string
 	Admin  string
 	Shards int
@@ -31,6 +32,7 @@ type Settings struct {
 
 func (s *Settings) register(fs *flag.FlagSet) {
 	fs.StringVar(&s.Data, "data", "auction-data", "the folder of the journal; made if it is not there")
+	fs.StringVar(&s.Read, "read", "", "the file of the read model, made anew from the journal if it is not there; empty means catalogue.db in the folder of -data")
 	fs.StringVar(&s.HTTP, "http", "127.0.0.1:8080", "where the public API listens; port 0 picks one and prints it")
 	fs.StringVar(&s.Admin, "admin", "127.0.0.1:8081", "where operators are answered; port 0 picks one and prints it")
 	fs.IntVar(&s.Shards, "shards", 0, "how many logs the data are spread over, fixed by the first start; 0 means as many as there are, 64 in a new folder")

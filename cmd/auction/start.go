@@ -1,42 +1,66 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"sync"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/skerryhq/skerry/cluster/admin"
 	"github.com/skerryhq/skerry/cmd/auction/internal/auction"
+	"github.com/skerryhq/skerry/cmd/auction/internal/catalogue"
+	"github.com/skerryhq/skerry/cmd/auction/internal/page"
+	auctionv1 "github.com/skerryhq/skerry/cmd/auction/proto/auction/v1"
 	"github.com/skerryhq/skerry/entity"
 	"github.com/skerryhq/skerry/entity/gateway"
 	"github.com/skerryhq/skerry/journal"
 	"github.com/skerryhq/skerry/journal/pebble"
+	"github.com/skerryhq/skerry/readside"
+	"github.com/skerryhq/skerry/readside/sqlite"
+	"github.com/skerryhq/skerry/readside/stream"
 )
 
 // Config says what a [Service] is made of.
 type Config struct {
 	Dir         string // of the journal
+	Read        string // file of the read model; default: catalogue.db in Dir
 	HTTP, Admin string // addresses; port 0 picks one
 	Shards      int
 	AcceptClock bool
 	Logger      *slog.Logger
 }
 
-// Service is a whole node: journal, host, gateway, admin. This file is the one to
-// copy for a service of your own; only Types and the name given to admin.Runtime are about auctions.
+// Service is a whole node: journal, host, read model, doors. This file is the one to
+// copy for a service of your own; only Types, Services, the read model and what is mounted beside
+// the gateway are about auctions.
 type Service struct {
 	journal       journal.Journal
 	host          *entity.Host
+	tables        *sqlite.DB
+	lots          *catalogue.Catalogue
+	processors    *readside.Runner
+	live          *stream.Stream
 	public, admin *server
 	broken        chan error
 }
 
 // Types are the entities that the service runs.
-func Types() []entity.Definition { return []entity.Definition{auction.Lots} }
+func Types() []entity.Definition { return []entity.Definition{auction.Lots, auction.Sales} }
+
+// Services are what it answers over gRPC, beside REST.
+func Services() []protoreflect.ServiceDescriptor {
+	return []protoreflect.ServiceDescriptor{
+		auctionv1.File_auction_v1_auction_proto.Services().ByName("Lots"),
+		auctionv1.File_auction_v1_sale_proto.Services().ByName("Sales"),
+	}
+}
 
 // Start brings the parts up from the journal to the doors, so that whoever is let in
 // finds everything running. What was up is stopped again if a later part
@@ -49,33 +73,66 @@ func Start(ctx context.Context, cfg Config) (s *Service, err error) {
 			s = nil
 		}
 	}()
-	if s.journal, err = openJournal(cfg); err != nil {
-		return s, err
+	for _, start := range []func(context.Context, Config) error{s.startHost, s.startReadModel, s.openDoors} {
+		if err := start(ctx, cfg); err != nil {
+			return s, err
+		}
 	}
+	return s, nil
+}
+
+func (s *Service) startHost(ctx context.Context, cfg Config) error {
+	j, err := pebble.Open(pebble.Config{Dir: cfg.Dir, Logger: cfg.Logger})
+	if err != nil {
+		return err
+	}
+	s.journal = j
 	s.host, err = entity.Start(ctx, entity.Config{
 		Journal: s.journal, Types: Types(), Shards: cfg.Shards, AcceptClock: cfg.AcceptClock, Logger: cfg.Logger,
 	})
-	if err != nil {
-		return s, err
-	}
-	public, err := gateway.New(gateway.Config{Caller: s.host, Types: Types(), Logger: cfg.Logger})
-	if err != nil {
-		return s, err
-	}
-	operators := admin.New(admin.Entities(s.host), admin.Runtime("auction"), admin.Profiles())
-	if s.public, err = listen(cfg.HTTP, public, cfg.Logger, s.broken); err != nil {
-		return s, err
-	}
-	s.admin, err = listen(cfg.Admin, operators, cfg.Logger, s.broken)
-	return s, err
+	return err
 }
 
-func openJournal(cfg Config) (journal.Journal, error) {
-	j, err := pebble.Open(pebble.Config{Dir: cfg.Dir, Logger: cfg.Logger})
-	if err != nil {
-		return nil, err // and not j: a nil *pebble.Journal would make an interface that is not nil
+// errReadModel is wrapped when the file of the read model cannot be used.
+var errReadModel = errors.New("the read model")
+
+// startReadModel lets the tables, and the live stream, follow the log.
+func (s *Service) startReadModel(ctx context.Context, cfg Config) (err error) {
+	path := cmp.Or(cfg.Read, filepath.Join(cfg.Dir, "catalogue.db"))
+	if s.tables, err = sqlite.Open(ctx, sqlite.Config{Path: path, Steps: catalogue.Steps()}); err != nil {
+		return fmt.Errorf("%w: %w", errReadModel, err)
 	}
-	return j, nil
+	feed := s.host.Feed()
+	s.lots = catalogue.New(s.tables.Write(), s.tables.Read(), feed.History())
+	s.processors, err = readside.Start(ctx, readside.Config{
+		Source: feed, Processors: []readside.Processor{s.lots.Processor()}, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	live := s.lots.Live(feed)
+	live.Logger = cfg.Logger
+	s.live, err = stream.New(live)
+	return err
+}
+
+// openDoors lets callers and operators in.
+func (s *Service) openDoors(_ context.Context, cfg Config) error {
+	commands, err := gateway.New(gateway.Config{Caller: s.host, Types: Types(), Services: Services(), Logger: cfg.Logger})
+	if err != nil {
+		return err
+	}
+	public := http.NewServeMux()
+	public.Handle("/", commands)
+	public.Handle("/v1/stream", s.live)
+	s.lots.Mount(public, s.processors, cfg.Logger)
+	page.Mount(public)
+	operators := admin.New(admin.Entities(s.host), admin.Processors(s.processors), admin.Runtime("auction"), admin.Profiles())
+	if s.public, err = listen(cfg.HTTP, public, cfg.Logger, s.broken); err != nil {
+		return err
+	}
+	s.admin, err = listen(cfg.Admin, operators, cfg.Logger, s.broken)
+	return err
 }
 
 // Stop takes the parts down from the doors to the journal: no new requests, the ones
@@ -83,17 +140,19 @@ func openJournal(cfg Config) (journal.Journal, error) {
 // is allowed.
 func (s *Service) Stop(ctx context.Context) error {
 	var errs []error
-	for _, door := range []*server{s.public, s.admin} {
-		if door != nil {
-			errs = append(errs, door.close(ctx))
+	stop := func(there bool, part func() error) {
+		if there {
+			errs = append(errs, part())
 		}
 	}
-	if s.host != nil {
-		errs = append(errs, s.host.Stop(ctx))
-	}
-	if s.journal != nil {
-		errs = append(errs, s.journal.Close())
-	}
+	stop(s.live != nil, func() error { return s.live.Stop(ctx) }) // else its clients would keep the door open
+	stop(s.public != nil, func() error { return s.public.close(ctx) })
+	stop(s.admin != nil, func() error { return s.admin.close(ctx) })
+	stop(s.processors != nil, func() error { return s.processors.Stop(ctx) })
+	stop(s.host != nil, func() error { return s.host.Stop(ctx) })
+	stop(s.journal != nil, func() error { return s.journal.Close() })
+	stop(s.lots != nil, func() error { return s.lots.Close() })
+	stop(s.tables != nil, func() error { return s.tables.Close() })
 	return errors.Join(errs...)
 }
 

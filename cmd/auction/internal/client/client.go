@@ -37,6 +37,8 @@ func New(base string, h *http.Client) *Client {
 type Answer struct {
 	View    *auctionv1.LotView
 	Version uint64
+	// Token stands for everything that the answer had seen; the read model can be asked to wait for it.
+	Token string
 	// Body is the answer as it came, byte for byte.
 	Body []byte
 }
@@ -48,12 +50,28 @@ func (c *Client) Command(ctx context.Context, lot, key string, cmd proto.Message
 	if err != nil {
 		return Answer{}, fmt.Errorf("encode the command: %w", err)
 	}
-	return c.persist(ctx, func() (Answer, error) { return c.post(ctx, lot, key, short(cmd), body) })
+	return persist(ctx, func() (Answer, error) { return c.post(ctx, lot, key, short(cmd), body) })
+}
+
+// CallUp puts a lot on the block of a sale, as Command does with what it is given.
+func (c *Client) CallUp(ctx context.Context, sale, key, lot string) error {
+	body, err := protojson.Marshal(&auctionv1.CallUp{Lot: lot})
+	if err != nil {
+		return fmt.Errorf("encode the command: %w", err)
+	}
+	_, err = persist(ctx, func() (struct{}, error) {
+		req, err := c.request(ctx, "sale", sale, key, "CallUp", body)
+		if err == nil {
+			_, _, err = c.do(req)
+		}
+		return struct{}{}, err
+	})
+	return err
 }
 
 // Lot asks for a lot with its newest bids.
 func (c *Client) Lot(ctx context.Context, lot string, newest int) (Answer, error) {
-	return c.persist(ctx, func() (Answer, error) {
+	return persist(ctx, func() (Answer, error) {
 		body := fmt.Appendf(nil, `{"newest":%d}`, newest)
 		return c.post(ctx, lot, "", "GetLot", body)
 	})
@@ -73,10 +91,10 @@ const (
 	longestPause = 2 * time.Second
 )
 
-func (c *Client) persist(ctx context.Context, attempt func() (Answer, error)) (Answer, error) {
+func persist[A any](ctx context.Context, attempt func() (A, error)) (answer A, err error) {
 	var told error // by the service, before ctx ended
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		answer, err := attempt()
+		answer, err = attempt()
 		var retry *again
 		if !errors.As(err, &retry) {
 			return answer, err
@@ -86,47 +104,60 @@ func (c *Client) persist(ctx context.Context, attempt func() (Answer, error)) (A
 		}
 		select {
 		case <-ctx.Done():
-			return Answer{}, fmt.Errorf("%w; last try: %w", context.Cause(ctx), told)
+			return answer, fmt.Errorf("%w; last try: %w", context.Cause(ctx), told)
 		case <-time.After(max(pause, min(retry.after, longestPause))):
 		}
 	}
 }
 
 func (c *Client) post(ctx context.Context, lot, key, command string, body []byte) (Answer, error) {
-	target := fmt.Sprintf("%s/v1/entities/lot/%s/%s", c.base, url.PathEscape(lot), command)
+	req, err := c.request(ctx, "lot", lot, key, command, body)
+	if err != nil {
+		return Answer{}, err
+	}
+	header, text, err := c.do(req)
+	if err != nil {
+		return Answer{}, err
+	}
+	return readView(header, text)
+}
+
+func (c *Client) request(ctx context.Context, typ, id, key, command string, body []byte) (*http.Request, error) {
+	target := fmt.Sprintf("%s/v1/entities/%s/%s/%s", c.base, typ, url.PathEscape(id), command)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
 	if err != nil {
-		return Answer{}, fmt.Errorf("ask %s: %w", c.base, err)
+		return nil, fmt.Errorf("ask %s: %w", c.base, err)
 	}
 	req.Header.Set("Content-Type", "application/json")
 	if key != "" {
 		req.Header.Set("Idempotency-Key", key)
 	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return Answer{}, &again{cause: err}
-	}
-	defer resp.Body.Close()
-	return read(resp)
+	return req, nil
 }
 
 // maxAnswer limits what is read of one answer.
 const maxAnswer = 1 << 20
 
-func read(resp *http.Response) (Answer, error) {
+// do sends a request and reads its answer. The error is a Refusal, or one to try again after.
+func (c *Client) do(req *http.Request) (http.Header, []byte, error) {
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, nil, &again{cause: err}
+	}
+	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return Answer{}, &again{cause: fmt.Errorf("the answer broke off: %w", err)}
+		return nil, nil, &again{cause: fmt.Errorf("the answer broke off: %w", err)}
 	}
 	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusCreated {
-		return readView(resp.Header, body)
+		return resp.Header, body, nil
 	}
 	refusal := readRefusal(resp.StatusCode, body)
 	if !refusal.passing() {
-		return Answer{}, refusal
+		return nil, nil, refusal
 	}
 	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
-	return Answer{}, &again{cause: refusal, after: time.Duration(seconds) * time.Second}
+	return nil, nil, &again{cause: refusal, after: time.Duration(seconds) * time.Second}
 }
 
 func readView(header http.Header, body []byte) (Answer, error) {
@@ -138,7 +169,7 @@ func readView(header http.Header, body []byte) (Answer, error) {
 	if err != nil {
 		return Answer{}, fmt.Errorf("the answer has no version: ETag %q", header.Get("ETag"))
 	}
-	return Answer{View: view, Version: version, Body: body}, nil
+	return Answer{View: view, Version: version, Token: header.Get("Skerry-Token"), Body: body}, nil
 }
 
 func short(cmd proto.Message) string { return string(cmd.ProtoReflect().Descriptor().Name()) }

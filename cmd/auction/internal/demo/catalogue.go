@@ -32,6 +32,9 @@ var catalogue = []item{
 
 var bidders = []string{"ann", "bob", "cid", "dot", "eve", "fay"}
 
+// firstPaddle is the least of those in the room.
+const firstPaddle = 11
+
 func (i item) lot(round int) string { return fmt.Sprint(i.name, "-", round) }
 
 func (i item) open() *auctionv1.OpenLot {

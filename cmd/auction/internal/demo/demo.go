@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/skerryhq/skerry/cmd/auction/internal/client"
@@ -15,6 +16,8 @@ type Config struct {
 	// URL is the service's, for the hints.
 	URL  string
 	Seed uint64
+	// Lots are put up beside those of the house, with bids at random: to see a big house.
+	Lots int
 	// Out gets a picture that is drawn again and again if it is a terminal, else a line
 	// for each thing that happens.
 	Out      io.Writer
@@ -25,14 +28,27 @@ type Config struct {
 const (
 	tick      = 250 * time.Millisecond
 	pauseMost = 1600 * time.Millisecond // between two bids; at least a quarter of it
+	gavel     = 2 * time.Second         // between two words of the clerk
 	applause  = 5 * time.Second         // between two rounds
 	patience  = 10 * time.Second        // for one answer
 )
 
+// sale is the sale that the live lots are called up in.
+const sale = "today"
+
 // Run keeps the house open until ctx ends, which is no error.
 func Run(ctx context.Context, cfg Config) error {
 	h := newHouse(cfg)
-	err := h.run(ctx)
+	open, shut := context.WithCancelCause(ctx)
+	defer shut(nil)
+	var crowd sync.WaitGroup
+	crowd.Go(func() { shut(newCrowd(cfg, h.visit).run(open)) })
+	err := h.run(open)
+	if err == nil && ctx.Err() == nil {
+		err = context.Cause(open) // the crowd's
+	}
+	shut(nil)
+	crowd.Wait()
 	if ctx.Err() != nil {
 		err = nil
 	}

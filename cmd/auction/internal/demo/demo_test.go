@@ -33,7 +33,7 @@ func startClockwork(t *testing.T) *clockwork {
 	c := &clockwork{}
 	c.ns.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano())
 	log := slog.New(slog.DiscardHandler)
-	types := []entity.Definition{auction.Lots}
+	types := []entity.Definition{auction.Lots, auction.Sales}
 	host, err := entity.Start(t.Context(), entity.Config{Journal: journal.NewMemory(), Types: types, Shards: 4, Clock: c.now, Logger: log})
 	if err != nil {
 		t.Fatal(err)
@@ -81,11 +81,11 @@ func TestTheHouseSellsRoundAfterRoundAndGoesOnAfterARestart(t *testing.T) {
 	if err := h.openRound(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	h.steps(t, c, 200) // all deadlines, the clerk, the applause
+	h.steps(t, c, 240) // all deadlines, the clerk, the applause
 	if h.round != 2 {
 		t.Fatalf("it is in round %d\n%s", h.round, out.String())
 	}
-	for _, want := range []string{"bids up to", "lamp-1 is closed: ", "violin-1 is closed: ", "globe-1 is closed: "} {
+	for _, want := range []string{"bids up to", "lamp-1 is closed: ", "violin-1 is going once at ", "violin-1 is going twice at ", "violin-1 is closed: ", "globe-1 is closed: "} {
 		if strings.Count(out.String(), want) == 0 {
 			t.Errorf("it does not tell %q", want)
 		}
@@ -121,6 +121,31 @@ func TestLaterRoundsAreFoundInAFewQuestions(t *testing.T) {
 		if last, err := h.lastRound(t.Context()); last != n || err != nil {
 			t.Fatalf("after %d rounds it finds %d, %v", n, last, err)
 		}
+	}
+}
+
+func TestABigHouseIsPutUpAndBidOn(t *testing.T) {
+	t.Parallel()
+	c := startClockwork(t)
+	crowd := newCrowd(Config{Client: c.Client, Seed: 7, Lots: 30}, "visit")
+	if err := crowd.putUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		if err := crowd.bidBlindly(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var bids int64
+	for n := range 30 {
+		answer, err := c.Lot(t.Context(), crowd.lot(n), 0)
+		if err != nil || answer.View.GetClosed() {
+			t.Fatalf("lot %d: %v, %v", n, answer.View, err)
+		}
+		bids += answer.View.GetBidCount()
+	}
+	if bids < 20 {
+		t.Fatalf("only %d of 100 bids count", bids)
 	}
 }
 

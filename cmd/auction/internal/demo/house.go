@@ -7,6 +7,8 @@ import (
 	"sort"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/skerryhq/skerry/cmd/auction/internal/auction"
 	"github.com/skerryhq/skerry/cmd/auction/internal/client"
 	auctionv1 "github.com/skerryhq/skerry/cmd/auction/proto/auction/v1"
@@ -24,6 +26,9 @@ type house struct {
 	lots    []lot
 	news    []string
 	nextBid time.Time
+	// nextWord is when the clerk speaks next.
+	nextWord time.Time
+	words    int
 	// over is when all lots were seen closed.
 	over time.Time
 }
@@ -114,11 +119,16 @@ func (h *house) openRound(ctx context.Context, round int) error {
 			return err
 		}
 		h.lots = append(h.lots, lot{item: i, id: id})
+		if i.lasts == 0 {
+			if err := h.callUp(ctx, id); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
 
-// clerk closes the live lot when the timed ones are closed, and opens the next round when all are.
+// clerk sells the live lot when the timed ones are closed, and opens the next round when all are.
 func (h *house) clerk(ctx context.Context, now time.Time) error {
 	var open []lot
 	for _, l := range h.lots {
@@ -128,7 +138,7 @@ func (h *house) clerk(ctx context.Context, now time.Time) error {
 	}
 	switch {
 	case len(open) == 1 && open[0].view.GetLiveAuction():
-		return notRejected(h.command(ctx, open[0].id, "close", &auctionv1.CloseLot{}))
+		return h.sell(ctx, now, open[0])
 	case len(open) > 0:
 		return nil
 	case h.over.IsZero():
@@ -139,17 +149,39 @@ func (h *house) clerk(ctx context.Context, now time.Time) error {
 	return nil
 }
 
+// sell is what the clerk says over the live lot: going once, going twice, sold. Whoever bids
+// meanwhile takes the hammer down, and the clerk begins again.
+func (h *house) sell(ctx context.Context, now time.Time, l lot) error {
+	if now.Before(h.nextWord) {
+		return nil
+	}
+	h.nextWord = now.Add(gavel)
+	h.words++
+	var word proto.Message = &auctionv1.RaiseHammer{}
+	if l.view.GetHammer() == auction.GoingTwice {
+		word = &auctionv1.CloseLot{}
+	}
+	return notRejected(h.command(ctx, l.id, fmt.Sprint(h.visit, "-clerk-", h.words), word))
+}
+
 // bid lets somebody who does not lead bid on some lot, if it is worth it to them.
 func (h *house) bid(ctx context.Context) error {
 	l := h.lots[h.luck.IntN(len(h.lots))]
-	who := bidders[h.luck.IntN(len(bidders))]
+	who, paddle := bidders[h.luck.IntN(len(bidders))], int32(0)
+	if l.lasts == 0 && h.luck.IntN(2) == 0 {
+		paddle = firstPaddle + int32(h.luck.IntN(len(bidders)))
+		who = auction.PaddleText(paddle)
+	}
 	least, most := auction.Cents(l.view.GetNextBidCents()), limit(h.Seed, l.item, l.id, who)
 	if l.view == nil || l.view.GetClosed() || l.view.GetLeader() == who || least == 0 || most < least {
 		return nil
 	}
-	amount := least + auction.Cents(h.luck.Int64N(int64(most-least)/4+1))
 	h.bids++
-	cmd := &auctionv1.PlaceBid{Bidder: who, AmountCents: int64(amount)}
+	var cmd proto.Message = &auctionv1.PlaceFloorBid{Paddle: paddle, AmountCents: int64(least)}
+	if paddle == 0 {
+		amount := least + auction.Cents(h.luck.Int64N(int64(most-least)/4+1))
+		cmd = &auctionv1.PlaceBid{Bidder: who, AmountCents: int64(amount)}
+	}
 	return notRejected(h.command(ctx, l.id, fmt.Sprint(h.visit, "-", h.bids), cmd))
 }
 

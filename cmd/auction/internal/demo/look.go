@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -31,8 +32,15 @@ func newsOf(id string, before, now *auctionv1.LotView) (news []string) {
 	bids := now.GetBids()
 	for i := len(bids) - 1; i >= 0; i-- {
 		if b := bids[i]; b.GetNumber() > before.GetBidCount() {
-			news = append(news, fmt.Sprintf("%s  %s up to %s on %s", b.GetAt().AsTime().Format(clock), does(b.GetBidder(), "bid"), auction.Cents(b.GetAmountCents()), id))
+			upTo := "up to " // a maximum
+			if b.GetPaddle() > 0 {
+				upTo = ""
+			}
+			news = append(news, fmt.Sprintf("%s  %s %s%s on %s", b.GetAt().AsTime().Format(clock), does(b.GetBidder(), "bid"), upTo, auction.Cents(b.GetAmountCents()), id))
 		}
+	}
+	if words := []string{"", "going once", "going twice"}; now.GetHammer() > before.GetHammer() && int(now.GetHammer()) < len(words) {
+		news = append(news, fmt.Sprintf("%s  %s is %s at %s", time.Now().UTC().Format(clock), id, words[now.GetHammer()], auction.Cents(now.GetPriceCents())))
 	}
 	if now.GetClosed() && !before.GetClosed() {
 		news = append(news, fmt.Sprintf("%s  %s is closed: %s", now.GetClosedAt().AsTime().Format(clock), id, outcome(now)))
@@ -69,4 +77,11 @@ func (h *house) command(ctx context.Context, lot, key string, cmd proto.Message)
 	defer cancel()
 	_, err := h.Client.Command(ctx, lot, key, cmd)
 	return err
+}
+
+// callUp puts a live lot on the block. The sale says no if it is there already, from before a restart.
+func (h *house) callUp(ctx context.Context, lot string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return notRejected(h.Client.CallUp(ctx, sale, "call-"+lot, lot))
 }

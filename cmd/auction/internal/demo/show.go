@@ -108,6 +108,7 @@ func dash(s string) string {
 
 // hints say what to try, in commands that work as they stand.
 func hints(w io.Writer, url string, lots []lot) {
+	fmt.Fprintf(w, "Open %s in a browser; %s/clerk is the clerk's page.\n", url, url)
 	for _, l := range lots {
 		if l.view.GetClosed() || l.view.GetNextBidCents() == 0 {
 			continue

@@ -33,6 +33,17 @@ func (l *lot) check(closed *auctionv1.LotView, final client.Answer) {
 	}
 }
 
+// checkRow compares the read model's row with the lot's own view.
+func (l *lot) checkRow(row *auctionv1.LotRow, final client.Answer) {
+	view := final.View
+	if row.GetPriceCents() == view.GetPriceCents() && row.GetLeader() == view.GetLeader() && row.GetBidCount() == view.GetBidCount() &&
+		row.GetClosed() == view.GetClosed() && row.GetVersion() == final.Version {
+		l.report.ReadBack++
+		return
+	}
+	l.fault("the read model shows %v, the lot says %v (version %d)", row, view, final.Version)
+}
+
 func (l *lot) checkBids() {
 	for i, b := range l.accepted {
 		switch got := l.shown[int64(i+1)]; {

@@ -117,6 +117,18 @@ func (l *lot) close(ctx context.Context) error {
 		return err
 	}
 	l.check(closed.View, final)
+	return l.readBack(ctx, final)
+}
+
+// readBack compares the read model with the lot, once it has seen all of it.
+func (l *lot) readBack(ctx context.Context, final client.Answer) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	row, err := l.cfg.Client.Row(ctx, l.id, final.Token)
+	if err != nil {
+		return fmt.Errorf("lot %s in the read model: %w", l.id, err)
+	}
+	l.checkRow(row, final)
 	return nil
 }
 

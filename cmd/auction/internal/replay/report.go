@@ -16,6 +16,8 @@ type Report struct {
 	Codes map[string]int
 	// Recorded lots have a final price in the file; of these, Exact came out at it.
 	Recorded, Exact int
+	// ReadBack lots are in the read model as they say themselves.
+	ReadBack int
 	// Faults are bids lost, doubled or changed, and lots not closed exactly once.
 	Faults []string
 }
@@ -31,7 +33,7 @@ func (r *Report) reject(code string) {
 func (r *Report) add(o Report) {
 	r.Lots, r.Closed = r.Lots+o.Lots, r.Closed+o.Closed
 	r.Sent, r.Accepted, r.Rejected = r.Sent+o.Sent, r.Accepted+o.Accepted, r.Rejected+o.Rejected
-	r.Recorded, r.Exact = r.Recorded+o.Recorded, r.Exact+o.Exact
+	r.Recorded, r.Exact, r.ReadBack = r.Recorded+o.Recorded, r.Exact+o.Exact, r.ReadBack+o.ReadBack
 	r.Faults = append(r.Faults, o.Faults...)
 	for code, n := range o.Codes {
 		if r.Codes == nil {
@@ -57,6 +59,7 @@ func (r Report) String() string {
 	fmt.Fprintf(&b, "lots      %d, closed %d\n", r.Lots, r.Closed)
 	fmt.Fprintf(&b, "bids      %d sent, %d accepted, %d rejected%s\n", r.Sent, r.Accepted, r.Rejected, r.codes())
 	fmt.Fprintf(&b, "prices    %d of %d recorded final prices exact\n", r.Exact, r.Recorded)
+	fmt.Fprintf(&b, "read      %d of %d lots are in the read model with their own price, leader and bids\n", r.ReadBack, r.Lots)
 	if len(r.Faults) == 0 {
 		fmt.Fprintf(&b, "checked   every accepted bid is there once, every lot was closed once\n")
 		return b.String()

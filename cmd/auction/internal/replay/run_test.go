@@ -44,6 +44,7 @@ func TestARunCountsWhatCameOfIt(t *testing.T) {
 	want := "lots      3, closed 3\n" +
 		"bids      154 sent, 153 accepted, 1 rejected (1 low)\n" +
 		"prices    1 of 2 recorded final prices exact\n" +
+		"read      3 of 3 lots are in the read model with their own price, leader and bids\n" +
 		"checked   every accepted bid is there once, every lot was closed once\n"
 	if got.String() != want {
 		t.Fatalf("got\n%s\nwant\n%s", got, want)
@@ -116,6 +117,19 @@ func TestAServiceThatLosesOrChangesSomethingIsFoundOut(t *testing.T) {
 			}
 		})
 	}
+	t.Run("the read model has another price", func(t *testing.T) {
+		t.Parallel()
+		s := newService()
+		s.spoilRow = func(r *auctionv1.LotRow) {
+			if r.GetLot() == "run-1" {
+				r.PriceCents++
+			}
+		}
+		got, err := play(t, s)
+		if err != nil || !strings.Contains(got.String(), "lot run-1: the read model shows") {
+			t.Fatalf("got %v\n%v", err, got)
+		}
+	})
 	t.Run("it closes twice", func(t *testing.T) {
 		t.Parallel()
 		s := newService()

@@ -28,6 +28,8 @@ type service struct {
 	refuse func(n int) (status int, ran bool)
 	// spoil, if not nil, changes what GetLot tells.
 	spoil func(view *auctionv1.LotView, version *uint64)
+	// spoilRow, if not nil, changes what the read model tells.
+	spoilRow func(*auctionv1.LotRow)
 	// closesTwice lets a lot be closed again.
 	closesTwice bool
 }
@@ -72,6 +74,9 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // answer runs a command once per key.
 func (s *service) answer(r *http.Request) answer {
 	parts := strings.Split(r.URL.Path, "/")
+	if r.Method == http.MethodGet {
+		return s.row(parts[3])
+	}
 	id, command, key := parts[4], parts[5], r.Header.Get("Idempotency-Key")
 	if a, ok := s.answers[id+"/"+key]; ok && key != "" {
 		return a
@@ -80,6 +85,20 @@ func (s *service) answer(r *http.Request) answer {
 	a := s.run(id, command, body)
 	s.answers[id+"/"+key] = a
 	return a
+}
+
+// row is what a read model would tell of a lot.
+func (s *service) row(id string) answer {
+	l := s.lots[id]
+	r := &auctionv1.LotRow{
+		Lot: id, PriceCents: int64(l.state.Standing.Price), Leader: l.state.Standing.Leader, BidCount: l.state.BidCount,
+		Closed: !l.state.ClosedAt.IsZero(), Version: l.version,
+	}
+	if s.spoilRow != nil {
+		s.spoilRow(r)
+	}
+	text, _ := protojson.Marshal(&auctionv1.LotPage{Row: r})
+	return answer{http.StatusOK, l.version, text}
 }
 
 func (s *service) run(id, command string, body []byte) answer {

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/skerryhq/skerry/cmd/auction/internal/catalogue"
+	"github.com/skerryhq/skerry/cmd/auction/internal/catalogue/cataloguetest"
+	"github.com/skerryhq/skerry/journal"
+	"github.com/skerryhq/skerry/journal/pebble"
+	"github.com/skerryhq/skerry/readside"
+	"github.com/skerryhq/skerry/readside/sqlite"
+)
+
+// compareFiles compares journal and read model as a process has left them, dead or alive: the
+// tables must be the fold of exactly the events that they say they have seen, all of which are in the journal. It
+// works on a copy, so that the next process finds what the last one left. It returns how
+// many events the tables have not seen yet.
+func compareFiles(t *testing.T, data string) (behind uint64) {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "copy")
+	must(os.CopyFS(dir, os.DirFS(data)))
+	defer func() { must(os.RemoveAll(dir)) }()
+	j, err := pebble.Open(pebble.Config{Dir: dir})
+	must(err)
+	defer func() { must(j.Close()) }()
+	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(dir, "catalogue.db"), Steps: catalogue.Steps()})
+	must(err)
+	defer func() { must(db.Close()) }()
+	lots := catalogue.New(db.Write(), db.Read(), "")
+	defer func() { must(lots.Close()) }()
+
+	at := position(t, db)
+	is, err := cataloguetest.Fold(t.Context(), j.Read, killShards, &at)
+	must(err)
+	for _, o := range at.Offsets {
+		if head := is.Offsets[o.Shard]; o.Offset > head {
+			t.Errorf("the tables have seen offset %d of shard %d, the log ends at %d", o.Offset, o.Shard, head)
+		}
+	}
+	for shard, head := range is.Offsets {
+		behind += head - at.Offset(shard)
+	}
+	problems, err := is.Compare(t.Context(), lots)
+	must(err)
+	for _, p := range problems {
+		t.Errorf("at %v: %s", at, p)
+	}
+	return behind
+}
+
+func position(t *testing.T, db *sqlite.DB) journal.Token {
+	t.Helper()
+	tx, err := db.Read().BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	at, err := readside.ReadPosition(t.Context(), tx, catalogue.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
