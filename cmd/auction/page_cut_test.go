@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/page"
+
 	"github.com/skerryhq/skerry/cmd/auction/internal/page/chromium"
 )
 
@@ -26,7 +28,7 @@ type cable struct {
 
 	mu    sync.Mutex
 	down  bool
-	conns map[net.Conn]bool
+	conns map[net.Conn]bool // true: what comes from the service is lost on it
 }
 
 func newCable(t testing.TB, target string) *cable {
@@ -68,7 +70,7 @@ func (c *cable) carry(from net.Conn) {
 		return
 	}
 	var back sync.WaitGroup
-	back.Go(func() { _, _ = io.Copy(from, to); _ = from.Close() })
+	back.Go(func() { _, _ = io.Copy(lossy{from, c}, to); _ = from.Close() })
 	_, _ = io.Copy(to, from)
 	_ = to.Close()
 	back.Wait()
@@ -78,9 +80,34 @@ func (c *cable) take(conns ...net.Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, conn := range conns {
-		c.conns[conn] = true
+		c.conns[conn] = false
 	}
 	return !c.down
+}
+
+// lossy is the browser's end of a connection.
+type lossy struct {
+	net.Conn
+	cable *cable
+}
+
+func (l lossy) Write(b []byte) (int, error) {
+	l.cable.mu.Lock()
+	silent := l.cable.conns[l.Conn]
+	l.cable.mu.Unlock()
+	if silent {
+		return len(b), nil
+	}
+	return l.Conn.Write(b)
+}
+
+// silence lets nothing through any more on the connections of now, without ending them.
+func (c *cable) silence() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for conn := range c.conns {
+		c.conns[conn] = true
+	}
 }
 
 func (c *cable) cut() {
@@ -161,6 +188,25 @@ func aCutConnection(t *testing.T, browser *chromium.Browser) {
 		}
 	}
 	bob.WaitFor(fmt.Sprintf(`document.querySelector("[data-lot=lamp] .bid-count").textContent === "%d"`, bids))
+}
+
+// A connection that is dead without anybody having been told is noticed by its silence. The page's 40 s
+// are made 2 s here.
+func aSilentConnection(t *testing.T, browser *chromium.Browser) {
+	h := openHouse(t)
+	h.put("lamp", "A brass lamp", 10_00, time.Hour)
+	way := newCable(t, h.url)
+	ann := browser.Person(t)
+	const hurry = `const real = setTimeout; window.setTimeout = (f, ms, ...rest) => real(f, ms === 40000 ? 2000 : ms, ...rest)`
+	chromium.Call(ann, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: hurry})
+	ann.Open(way.url() + "/lots/lamp")
+	way.silence()
+	h.bid("lamp", "bob", 20_00)
+	ann.WaitFor(`document.querySelectorAll("#bids tr").length === 1`)
+	heard := chromium.Eval[map[string]string](ann, `({...document.getElementById("connection").dataset})`)
+	if heard["bids"] != "1" || heard["missed"] != "0" || heard["repeated"] != "0" {
+		t.Errorf("the page heard %v", heard)
+	}
 }
 
 // A page that its reader has left lets go of its connection; coming back, it asks for what it has missed.

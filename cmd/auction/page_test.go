@@ -28,6 +28,7 @@ func TestThePage(t *testing.T) {
 		"a rejected bid is explained beside its field":        aRejectedBid,
 		"a cut connection resumes without a hole or a repeat": aCutConnection,
 		"a stream that is refused or reset is taken up again": aRefusedStream,
+		"a connection that falls silent is noticed":           aSilentConnection,
 		"the clerk sells a lot":                               theClerkSells,
 		"a late bid stops the hammer":                         aLateBidStopsTheHammer,
 		"from the list to a bid by keyboard alone":            aBidByKeyboard,

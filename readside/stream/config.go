@@ -100,7 +100,7 @@ func (c Config) filled() (Config, error) {
 	if c.Name == "" || strings.ContainsAny(c.Name, "\r\n\x00") {
 		return c, fmt.Errorf("stream: Config.Name is %q; it must be one line of text", c.Name)
 	}
-	if c.Name == resetName {
+	if c.Name == resetName || c.Name == pingName {
 		return c, fmt.Errorf("stream: Config.Name is %q, which the stream itself sends: choose another", c.Name)
 	}
 	if err := checkLists(c.Lists); err != nil {

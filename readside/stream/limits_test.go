@@ -128,6 +128,7 @@ func TestAWrongConfigNamesTheField(t *testing.T) {
 		"Name is \"\"":                  func(c *stream.Config) { c.Name = "" },
 		"Name is \"a\\nb\"":             func(c *stream.Config) { c.Name = "a\nb" },
 		"Name is \"reset\"":             func(c *stream.Config) { c.Name = "reset" },
+		"Name is \"ping\"":              func(c *stream.Config) { c.Name = "ping" },
 		"Lists is empty":                func(c *stream.Config) { c.Lists = nil },
 		"Lists has \"a\" twice":         func(c *stream.Config) { c.Lists = []string{"a", "a"} },
 		"Rules is empty":                func(c *stream.Config) { c.Rules = nil },

@@ -86,7 +86,7 @@ func serve(t testing.TB, s http.Handler) *httptest.Server {
 // message is one block of a stream.
 type message struct {
 	id, event, data string
-	comments        int
+	pings           int
 }
 
 // page reads a stream as a browser does.
@@ -139,9 +139,11 @@ func (p *page) block() (m message, err error) {
 		switch {
 		case line == "":
 			p.lastID = m.id
+			if m.event == "ping" && m.data == "{}" {
+				m.data = ""
+				m.pings++
+			}
 			return m, nil
-		case name == "":
-			m.comments++
 		case name == "id":
 			m.id = value
 		case name == "event":

@@ -47,7 +47,7 @@ func TestTimeoutsOfTheServerDoNotEndAStream(t *testing.T) {
 			}
 			p.awaitID(t)
 			for range 2 { // each comes after both timeouts
-				if m, err := p.block(); err != nil || m.comments != 1 {
+				if m, err := p.block(); err != nil || m.pings != 1 {
 					t.Fatalf("%+v, %v", m, err)
 				}
 			}

@@ -80,11 +80,11 @@ func TestAQuietStreamShowsSignsOfLifeAndMovesItsMark(t *testing.T) {
 		p, _ := connect(t, s, "/?lot=a", "")
 		p.awaitID(t)
 		start := time.Now()
-		if m, err := p.block(); err != nil || m.comments != 1 || m.id != "h1." {
+		if m, err := p.block(); err != nil || m.pings != 1 || m.id != "h1." {
 			t.Fatalf("%+v, %v", m, err)
 		}
 		source.commit(t, 1, bid("another", 1, 2))
-		if m, err := p.block(); err != nil || m.comments != 1 || m.data != "" || m.id != "h1.1:2" {
+		if m, err := p.block(); err != nil || m.pings != 1 || m.data != "" || m.id != "h1.1:2" {
 			t.Fatalf("%+v, %v", m, err)
 		}
 		if passed := time.Since(start); passed != 30*time.Second {

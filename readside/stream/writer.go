@@ -12,6 +12,9 @@ import (
 // resetName is the message that tells a page to load everything anew.
 const resetName = "reset"
 
+// pingName is the message that only tells that the connection lives.
+const pingName = "ping"
+
 // writer writes the messages of one client. All but interrupt belong to the goroutine of its request.
 type writer struct {
 	response http.ResponseWriter
@@ -65,13 +68,15 @@ func (w *writer) reset(id string) error {
 	return w.write("id: " + id + "\nevent: " + resetName + "\ndata: {}\n\n")
 }
 
-// ping is a sign of life, with the client's position if that is known.
+// ping is a sign of life, with the client's position if that is known. It is a message, not a comment, so that
+// a page can tell a quiet stream from a dead one.
 func (w *writer) ping(id string) error {
+	const ping = "event: " + pingName + "\ndata: {}\n\n"
 	if id == "" || id == w.sent {
-		return w.write(": ping\n\n")
+		return w.write(ping)
 	}
 	w.sent = id
-	return w.write(": ping\nid: " + id + "\n\n")
+	return w.write("id: " + id + "\n" + ping)
 }
 
 // message sends the wanted fragments of some batches as one message; nothing if there are none.

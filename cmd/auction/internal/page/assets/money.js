@@ -5,7 +5,7 @@ export const maxCents = 10_000_000_000;
 
 const format = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 
-// cents reads an integer of an answer; absent means 0.
+// integer reads a number of an answer; absent means 0.
 export function integer(text) {
   const n = Number(text ?? 0);
   return Number.isSafeInteger(n) ? n : 0;

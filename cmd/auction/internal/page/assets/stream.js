@@ -16,6 +16,7 @@ import { Tally } from "./tally.js";
 const words = { connecting: "Connecting", live: "Live", lost: "Reconnecting", paused: "Paused", none: "Not live" };
 const longest = 10_000; // ms between two tries
 const hiddenPause = 30_000; // ms that a page may be out of sight before it lets go of its connection
+const silence = 40_000; // ms without a word, pings included, after which a connection is dead though nobody has said so
 const worthSaying = 4000; // ms without connection before it is announced
 
 export class Follow {
@@ -53,7 +54,12 @@ export class Follow {
     if (this.lot) query.set("lot", this.lot);
     if (this.position) query.set("after", this.position);
     const source = (this.source = new EventSource(`/v1/stream?${query}`));
-    source.onopen = () => this.state("live");
+    this.listen();
+    source.onopen = () => {
+      this.listen();
+      this.state("live");
+    };
+    source.addEventListener("ping", () => this.listen());
     source.onerror = () => this.broken(source);
     source.addEventListener("lots", (e) => this.message(e));
     source.addEventListener("reset", (e) => {
@@ -62,7 +68,20 @@ export class Follow {
     });
   }
 
+  // listen waits for the next sign of life. A connection can end without either side being told: a
+  // network that changed, a laptop that slept.
+  listen() {
+    clearTimeout(this.listening);
+    this.listening = setTimeout(() => {
+      if (!this.source) return;
+      this.source.close();
+      this.state("lost");
+      this.open();
+    }, silence);
+  }
+
   message(e) {
+    this.listen();
     this.position = e.lastEventId || this.position;
     this.failures = 0;
     const json = JSON.parse(e.data);
@@ -82,6 +101,7 @@ export class Follow {
   }
 
   close(state) {
+    clearTimeout(this.listening);
     this.source?.close();
     this.source = null;
     this.run = null;
