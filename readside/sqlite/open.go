@@ -28,7 +28,7 @@ type Config struct {
 	CacheBytes int
 	// Steps make the service's tables, one step per change that was ever released, oldest
 	// first: each runs once, in a transaction of its own, and is never edited or removed. A step may have
-	// several statements. The file counts them (PRAGMA user_version).
+	// several statements. The file counts them (PRAGMA user_version). Default: none.
 	Steps []string
 }
 

@@ -57,8 +57,8 @@ func find(t testing.TB) string {
 		}
 	}
 	if strings.Contains(os.Getenv("SKERRY_REQUIRE"), "chromium") {
-		t.Fatal("there is no chromium on the PATH, and SKERRY_REQUIRE wants it: .ci/browser installs Debian's")
+		t.Fatal("there is no chromium on the PATH, and SKERRY_REQUIRE wants it: on Debian, as root, .ci/chromium installs it")
 	}
-	t.Skip("NOT TESTED: there is no chromium on the PATH: .ci/browser installs Debian's")
+	t.Skip("NOT TESTED: there is no chromium on the PATH: on Debian, as root, .ci/chromium installs it")
 	return ""
 }
