@@ -148,6 +148,9 @@ func (w *worker) cut(s *share) *share {
 	l.steps = s.steps
 	if len(s.steps) == 0 && s.end.offset == l.stored.offset && s.end.record < l.stored.record+quietRecords {
 		w.pass(l, s.end)
+		if s.end.records > 0 && len(l.todo) > 0 {
+			w.offer(l) // the batch was full of records that nobody takes
+		}
 		return nil
 	}
 	s.park = len(s.steps) == 1 && l.trouble != nil && l.trouble.offset == s.steps[0].command.first && w.cfg.MaxAttempts > 0 && l.trouble.attempts >= w.cfg.MaxAttempts
@@ -182,12 +185,12 @@ func after(i, j int, r *record, c *command) place {
 	if j == len(r.commands)-1 {
 		return whole(i, r)
 	}
-	return place{position{r.Number - 1, c.last, r.Epoch}, i, j + 1}
+	return place{position{r.Number - 1, c.last, r.Epoch, r.Batch}, i, j + 1}
 }
 
 // whole is where a lane stands behind a record.
 func whole(i int, r *record) place {
-	return place{position{r.Number, r.FirstOffset + r.Events - 1, r.Epoch}, i + 1, 0}
+	return place{position{r.Number, r.FirstOffset + r.Events - 1, r.Epoch, r.Batch}, i + 1, 0}
 }
 
 // leave takes a share out of a batch.

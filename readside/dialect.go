@@ -21,7 +21,7 @@ import (
 var tables = []string{
 	`CREATE TABLE IF NOT EXISTS skerry_progress (
 		processor TEXT NOT NULL, shard BIGINT NOT NULL, history TEXT NOT NULL,
-		record BIGINT NOT NULL, "offset" BIGINT NOT NULL, epoch BIGINT NOT NULL,
+		record BIGINT NOT NULL, "offset" BIGINT NOT NULL, epoch BIGINT NOT NULL, batch TEXT NOT NULL,
 		turn BIGINT NOT NULL, updated BIGINT NOT NULL,
 		PRIMARY KEY (processor, shard))`,
 	`CREATE TABLE IF NOT EXISTS skerry_parked (
@@ -31,7 +31,7 @@ var tables = []string{
 		PRIMARY KEY (processor, shard, "offset"))`,
 	`CREATE INDEX IF NOT EXISTS skerry_parked_entity ON skerry_parked (processor, entity_type, entity_id, "offset")`,
 	// These fail if another release made the tables in another shape.
-	`SELECT processor, shard, history, record, "offset", epoch, turn, updated FROM skerry_progress WHERE 1 = 0`,
+	`SELECT processor, shard, history, record, "offset", epoch, batch, turn, updated FROM skerry_progress WHERE 1 = 0`,
 	`SELECT processor, shard, "offset", record, entity_type, entity_id, error, attempts, since FROM skerry_parked WHERE 1 = 0`,
 }
 
@@ -79,11 +79,24 @@ func postgresAway(state string) bool {
 func sqliteAway(code int) bool {
 	const (
 		busy, locked, noMemory, readOnly, interrupted, inputOutput = 5, 6, 7, 8, 9, 10
-		corrupt, full, cannotOpen, protocol, notADatabase          = 11, 13, 14, 15, 26
+		full, cannotOpen, protocol                                 = 13, 14, 15
 	)
 	switch code {
-	case busy, locked, noMemory, readOnly, interrupted, inputOutput, corrupt, full, cannotOpen, protocol, notADatabase:
+	case busy, locked, noMemory, readOnly, interrupted, inputOutput, full, cannotOpen, protocol, sqliteCorrupt, sqliteNotADatabase:
 		return true
 	}
 	return false
+}
+
+// What SQLite says of a file that is damaged.
+const sqliteCorrupt, sqliteNotADatabase = 11, 26
+
+// isDamaged tells that a database cannot be mended by waiting.
+func isDamaged(err error) bool {
+	var code interface{ Code() int }
+	if !errors.As(err, &code) {
+		return false
+	}
+	primary := code.Code() & 0xff
+	return primary == sqliteCorrupt || primary == sqliteNotADatabase
 }

@@ -352,6 +352,16 @@ func accountIn(log *readsidetest.Log, shard uint32) string {
 	}
 }
 
+// anotherWay is a log with the same history that holds other records, and more of them: a copy that was put back
+// and written to.
+func anotherWay() *readsidetest.Log {
+	l := newLog(1)
+	for range 5 {
+		l.Store("account", "eve", payment(9))
+	}
+	return l
+}
+
 func TestAnotherHistoryOrALostEndStopsTheProcessor(t *testing.T) {
 	t.Parallel()
 	db := openFile(t, "")
@@ -368,7 +378,8 @@ func TestAnotherHistoryOrALostEndStopsTheProcessor(t *testing.T) {
 		says []string
 	}{
 		"another history": {func() *readsidetest.Log { l := newLog(1); l.SetHistory("restored"); return l }(), []string{"history test", "history restored", "Forget"}},
-		"a lost end":      {newLog(1), []string{"offset 2", "offset 0", "shard 0", "Forget"}},
+		"a log that went another way at the same length": {anotherWay(), []string{"another way", "shard 0", "offset 2", "Forget"}},
+		"a lost end": {newLog(1), []string{"offset 2", "offset 0", "shard 0", "Forget"}},
 	} {
 		cfg.Source = test.log
 		r := start(t, cfg)
@@ -389,7 +400,8 @@ func TestAnotherHistoryOrALostEndStopsTheProcessor(t *testing.T) {
 
 func TestUnknownEventIsParkedByThoseWhoMayWantIt(t *testing.T) {
 	t.Parallel()
-	log, db := newLog(1), openFile(t, "")
+	orders := entity.Define[account]("order", entity.Apply(func(a account, _ *wrapperspb.Int64Value) account { return a }))
+	log, db := readsidetest.New(1, accounts, orders), openFile(t, "")
 	r := start(t, quick(log,
 		readside.SQL("any", db.Write(), readside.On(addUp)),
 		readside.SQL("others", db.Write(), readside.On(addUp, readside.OfType("order"))),
@@ -403,5 +415,54 @@ func TestUnknownEventIsParkedByThoseWhoMayWantIt(t *testing.T) {
 	parked, err := r.Parked(t.Context(), "any")
 	if err != nil || !strings.Contains(parked.GetEntities()[0].GetError(), "BoolValue") {
 		t.Errorf("parked is %v, %v", parked, err)
+	}
+}
+
+// errDamaged is what SQLite says of a file with broken pages.
+type errDamaged struct{}
+
+func (errDamaged) Error() string { return "database disk image is malformed (11)" }
+func (errDamaged) Code() int     { return 11 }
+
+func TestADamagedDatabaseStopsTheProcessorWithTheRemedy(t *testing.T) {
+	t.Parallel()
+	for _, at := range []string{"begin", "exec", "commit"} {
+		log, db := newLog(1), openFile(t, "")
+		var broken atomic.Bool
+		writing := openFaulty(t, db, "OFF", func(what string, _ bool) error {
+			if broken.Load() && strings.HasPrefix(what, at) {
+				return errDamaged{}
+			}
+			return nil
+		})
+		r := start(t, quick(log, readside.SQL("balances", writing, readside.On(addUp))))
+		await(t, r, "balances", log.Store("account", "ann", payment(1)))
+		broken.Store(true)
+		log.Store("account", "ann", payment(1))
+		until(t, "it halts at "+at, func() bool { return status(t, r, "balances").GetState() == "halted" })
+		if reason := status(t, r, "balances").GetReason(); !strings.Contains(reason, "move its file away") {
+			t.Errorf("the reason is %q", reason)
+		}
+		stop(t, r)
+	}
+}
+
+func TestARuleThatNoEventCanReachIsRefused(t *testing.T) {
+	t.Parallel()
+	opened := entity.Define[account]("opened",
+		entity.Upcast[account](func(old *wrapperspb.StringValue) *wrapperspb.BytesValue {
+			return wrapperspb.Bytes([]byte(old.GetValue()))
+		}),
+		entity.Apply(func(a account, _ *wrapperspb.BytesValue) account { return a }))
+	source, db := readsidetest.New(1, opened, accounts), openFile(t, "")
+	for want, rule := range map[string]readside.SQLRule{
+		"by now: give the rule for that": readside.On(func(context.Context, *sql.Tx, readside.Event[*wrapperspb.StringValue]) error { return nil }, readside.OfType("opened")),
+		"no type stores that event":      readside.On(func(context.Context, *sql.Tx, readside.Event[*wrapperspb.BoolValue]) error { return nil }),
+		`no entities of type "acount"`:   readside.On(addUp, readside.OfType("acount")),
+	} {
+		_, err := readside.Start(t.Context(), readside.Config{Source: source, Logger: quiet(), Processors: []readside.Processor{readside.SQL("x", db.Write(), rule)}})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
 	}
 }

@@ -175,6 +175,7 @@ func (w *worker) drop(l *lane, next phase) {
 	w.bytes -= l.bytes
 	l.life++
 	l.phase, l.reason, l.ahead, l.ready = next, "", ahead{}, nil
+	w.roomAgain()
 }
 
 // halt stops a lane for good, loudly. The lock is held.

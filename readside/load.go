@@ -38,13 +38,13 @@ func (w *worker) loadSome(ctx context.Context) bool {
 		if w.halted() {
 			break
 		}
-		w.begin(l, found[l.shard])
+		w.begin(ctx, l, found[l.shard])
 	}
 	return true
 }
 
 // begin puts a lane where the store says it stopped.
-func (w *worker) begin(l *lane, at *loaded) {
+func (w *worker) begin(ctx context.Context, l *lane, at *loaded) {
 	if at == nil {
 		at = &loaded{parked: map[journal.Entity]int{}}
 	}
@@ -59,12 +59,48 @@ func (w *worker) begin(l *lane, at *loaded) {
 		w.halt(l, fmt.Errorf("processor %s, shard %d: its row in skerry_progress is gone, it stood at offset %d: stop a processor before readside.Forget", w.name, l.shard, l.stored.offset))
 		return
 	}
-	head, serves := w.cfg.Source.Head(l.shard)
+	head, _ := w.cfg.Source.Head(l.shard)
 	if at.record > head.Number || at.offset >= head.NextOffset() {
 		w.beyond(l, at, head)
 		return
 	}
-	w.follow(l, at, serves)
+	same, err := w.sameLog(ctx, l.shard, at.position)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		w.unsure(l, err)
+	case !same:
+		w.stopAll(fmt.Errorf("processor %s, shard %d: the journal went another way after a restore: the event at offset %d is not the one that was followed: empty its tables and readside.Forget it (or, if they have a file of their own, stop and remove that file), or give the processor a new name",
+			w.name, l.shard, at.offset))
+	default:
+		w.follow(l, at)
+	}
+}
+
+// sameLog tells whether the log still holds the record in which a position's last event is.
+func (w *worker) sameLog(ctx context.Context, shard uint32, at position) (bool, error) {
+	for number := max(at.record, 1); at.batch != (journal.Batch{}); number++ {
+		records, err := w.cfg.Source.Records(ctx, shard, number, 1)
+		switch {
+		case err != nil:
+			return false, err
+		case len(records) == 0:
+			return false, nil
+		case number > at.record || records[0].NextOffset() > at.offset:
+			return records[0].Batch == at.batch, nil
+		}
+	}
+	return true, nil
+}
+
+// unsure tries again later to begin with a lane whose log cannot be read now.
+func (w *worker) unsure(l *lane, err error) {
+	l.setbacks++
+	wait := w.backoff(l.setbacks)
+	w.log.Warn("a log cannot be read now", "processor", w.name, "shard", l.shard, "failures", l.setbacks, "wait", wait, "err", err)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rest(l, wait)
 }
 
 // beyond is a position that the log does not have: either the log lost its end, or another
@@ -83,7 +119,7 @@ func (w *worker) beyond(l *lane, at *loaded, head journal.Header) {
 	}
 }
 
-func (w *worker) follow(l *lane, at *loaded, serves bool) {
+func (w *worker) follow(l *lane, at *loaded) {
 	l.stored, l.parked, l.rows = at.stored, at.parked, at.rows
 	l.at, l.todo, l.done = at.position, nil, 0
 	if l.trouble != nil && l.trouble.offset <= at.offset {
@@ -99,9 +135,7 @@ func (w *worker) follow(l *lane, at *loaded, serves bool) {
 		w.reach(l, at.offset)
 	}
 	w.mu.Unlock()
-	if serves {
-		w.stir(l)
-	}
+	w.stir(l)
 }
 
 // reload throws away what is known of a lane and reads it from the store again, after a

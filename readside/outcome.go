@@ -66,6 +66,11 @@ func (w *worker) showNext(l *lane) {
 
 // failed takes what failed out of the batch, so that the rest may run again.
 func (w *worker) failed(b *batch, f *failure) {
+	if isDamaged(f.err) {
+		w.putBack(b)
+		w.setAway(f.err)
+		return
+	}
 	switch f.kind {
 	case ofCommand:
 		b.leave(f.share)

@@ -16,6 +16,9 @@ type position struct {
 	// beyond the record's events while the next record is partly done.
 	record, offset uint64
 	epoch          uint64
+	// batch is that of the record which the last event is in. Records have one that no other has, so a log
+	// that was restored and went on differently is told from the one that was followed.
+	batch journal.Batch
 }
 
 // stored is a position as the database holds it.

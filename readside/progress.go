@@ -3,6 +3,7 @@ package readside
 import (
 	"context"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
@@ -24,10 +25,10 @@ func newStore(p Processor, history string) *store {
 }
 
 var (
-	insertProgress = Prepare(`INSERT INTO skerry_progress (processor, shard, history, record, "offset", epoch, turn, updated)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (processor, shard) DO NOTHING`)
-	moveProgress = Prepare(`UPDATE skerry_progress SET record = $1, "offset" = $2, epoch = $3, turn = $4, updated = $5
-		WHERE processor = $6 AND shard = $7 AND history = $8 AND record = $9 AND "offset" = $10 AND turn = $11`)
+	insertProgress = Prepare(`INSERT INTO skerry_progress (processor, shard, history, record, "offset", epoch, batch, turn, updated)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (processor, shard) DO NOTHING`)
+	moveProgress = Prepare(`UPDATE skerry_progress SET record = $1, "offset" = $2, epoch = $3, batch = $4, turn = $5, updated = $6
+		WHERE processor = $7 AND shard = $8 AND history = $9 AND record = $10 AND "offset" = $11 AND turn = $12`)
 	parkCommand = Prepare(`INSERT INTO skerry_parked (processor, shard, "offset", record, entity_type, entity_id, error, attempts, since)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`)
 )
@@ -39,13 +40,13 @@ var errMoved = errors.New("another worker moved the offset")
 // transaction commits, or errMoved.
 func (s *store) move(ctx context.Context, tx *sql.Tx, shard uint32, from stored, to position) (stored, error) {
 	moved := stored{position: to, exists: true, turn: from.turn + 1}
-	now := time.Now().UnixMilli()
+	now, batch := time.Now().UnixMilli(), hex.EncodeToString(to.batch[:])
 	var result sql.Result
 	var err error
 	if !from.exists {
-		result, err = insertProgress.Exec(ctx, tx, s.processor, int64(shard), s.history, integer(to.record), integer(to.offset), integer(to.epoch), integer(moved.turn), now)
+		result, err = insertProgress.Exec(ctx, tx, s.processor, int64(shard), s.history, integer(to.record), integer(to.offset), integer(to.epoch), batch, integer(moved.turn), now)
 	} else {
-		result, err = moveProgress.Exec(ctx, tx, integer(to.record), integer(to.offset), integer(to.epoch), integer(moved.turn), now,
+		result, err = moveProgress.Exec(ctx, tx, integer(to.record), integer(to.offset), integer(to.epoch), batch, integer(moved.turn), now,
 			s.processor, int64(shard), s.history, integer(from.record), integer(from.offset), integer(from.turn))
 	}
 	return moved, changedOne(result, err)
@@ -92,20 +93,22 @@ func (s *store) loadAll(ctx context.Context, only *uint32) (found map[uint32]*lo
 }
 
 func (s *store) loadProgress(ctx context.Context, tx *sql.Tx, only *uint32, found map[uint32]*loaded) error {
-	text, args := `SELECT shard, history, record, "offset", epoch, turn FROM skerry_progress WHERE processor = $1`, []any{s.processor}
+	text, args := `SELECT shard, history, record, "offset", epoch, batch, turn FROM skerry_progress WHERE processor = $1`, []any{s.processor}
 	if only != nil {
 		text, args = text+` AND shard = $2`, append(args, int64(*only))
 	}
 	return each(ctx, tx, text, args, func(rows *sql.Rows) error {
 		var shard, record, offset, epoch, turn int64
 		l := &loaded{parked: map[journal.Entity]int{}}
-		if err := rows.Scan(&shard, &l.history, &record, &offset, &epoch, &turn); err != nil {
+		var batch string
+		if err := rows.Scan(&shard, &l.history, &record, &offset, &epoch, &batch, &turn); err != nil {
 			return err
 		}
-		if min(shard, record, offset, epoch, turn) < 0 || shard > math.MaxUint32 {
+		id, err := hex.DecodeString(batch)
+		if min(shard, record, offset, epoch, turn) < 0 || shard > math.MaxUint32 || err != nil || len(id) != len(journal.Batch{}) {
 			return fmt.Errorf("skerry_progress of processor %s was not written by it: shard %d, record %d, offset %d", s.processor, shard, record, offset)
 		}
-		l.stored = stored{position{uint64(record), uint64(offset), uint64(epoch)}, true, uint64(turn)}
+		l.stored = stored{position{uint64(record), uint64(offset), uint64(epoch), journal.Batch(id)}, true, uint64(turn)}
 		found[uint32(shard)] = l
 		return nil
 	})

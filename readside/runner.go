@@ -32,6 +32,9 @@ var (
 	// command that the token is of is done all the same.
 	ErrBehind = errors.New("readside: the processor is behind")
 
+	// ErrHalted is wrapped by Halted.
+	ErrHalted = errors.New("readside: the processor has stopped for good")
+
 	// ErrUnknownProcessor is wrapped when no processor has that name.
 	ErrUnknownProcessor = errors.New("readside: no such processor")
 
@@ -48,6 +51,9 @@ func Start(ctx context.Context, cfg Config) (*Runner, error) {
 		return nil, err
 	}
 	for _, p := range cfg.Processors {
+		if err := checkRules(p, cfg.Source.Types()); err != nil {
+			return nil, err
+		}
 		if err := createTables(ctx, p.db); err != nil {
 			return nil, fmt.Errorf("readside: start processor %s: %w", p.name, err)
 		}

@@ -109,6 +109,21 @@ func (w *worker) wakeWaiting(l *lane) {
 	l.waiters = nil
 }
 
+// Halted returns why a processor has stopped for good, or nil. Its rows are not to be trusted then: they
+// may be of a log that is no more.
+func (r *Runner) Halted(processor string) error {
+	w, err := r.worker(processor)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.reason == "" {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", ErrHalted, w.reason)
+}
+
 func (w *worker) behind(l *lane, offset uint64, why error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -2,6 +2,7 @@ package readside
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -167,6 +168,10 @@ func (w *worker) idle() bool {
 
 // setAway waits after the database did not take a transaction.
 func (w *worker) setAway(err error) {
+	if isDamaged(err) {
+		w.stopAll(fmt.Errorf("the database of processor %s is damaged: %w: stop the service, move its file away and start again: what it held is built again from the log", w.name, err))
+		return
+	}
 	w.failures++
 	wait := w.backoff(w.failures)
 	w.mu.Lock()

@@ -13,6 +13,7 @@ package readsidetest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -79,9 +80,12 @@ func (l *Log) Store(entityType, id string, events ...proto.Message) journal.Toke
 	return l.StoreAll(Command{Type: entityType, ID: id, Events: events})
 }
 
-// StoreAll appends commands, those of one shard as one record. It panics on a
-// message that cannot be encoded.
+// StoreAll appends commands, those of one shard as one record. It panics on a type of
+// entity that the log was not made with, and on a message that cannot be encoded.
 func (l *Log) StoreAll(commands ...Command) journal.Token {
+	for _, c := range commands {
+		l.mustKnow(c.Type)
+	}
 	var order []uint32
 	of := map[uint32][]Command{}
 	for _, c := range commands {
@@ -96,6 +100,13 @@ func (l *Log) StoreAll(commands ...Command) journal.Token {
 		token = token.With(shard, l.append(shard, of[shard]))
 	}
 	return token
+}
+
+func (l *Log) mustKnow(entityType string) {
+	known := slices.ContainsFunc(l.types, func(t entity.Definition) bool { return t.Name() == entityType })
+	if !known && len(l.types) > 0 {
+		panic(fmt.Sprintf("readsidetest: Store: there are no entities of type %q: give the definition to New", entityType))
+	}
 }
 
 // append adds one record and returns the offset of its last event.

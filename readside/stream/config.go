@@ -106,7 +106,7 @@ func (c Config) filled() (Config, error) {
 	if err := checkLists(c.Lists); err != nil {
 		return c, err
 	}
-	if err := checkRules(c.Rules); err != nil {
+	if err := checkRules(c.Rules, c.Source.Types()); err != nil {
 		return c, err
 	}
 	if err := checkOrigins(c.Origins); err != nil {
@@ -133,7 +133,7 @@ func checkLists(lists []string) error {
 	return nil
 }
 
-func checkRules(rules []Rule) error {
+func checkRules(rules []Rule, types []entity.Definition) error {
 	if len(rules) == 0 {
 		return fmt.Errorf("stream: Config.Rules is empty: a stream needs at least one stream.On")
 	}
@@ -146,6 +146,9 @@ func checkRules(rules []Rule) error {
 			return fmt.Errorf("stream: Config.Rules has two rules for %s: put them together", r.event)
 		}
 		seen[r.event] = true
+		if err := entity.CheckReader(types, "", r.event); err != nil {
+			return fmt.Errorf("stream: Config.Rules: the rule for %s: %w", r.event, err)
+		}
 	}
 	return nil
 }

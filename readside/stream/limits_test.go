@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/skerryhq/skerry/readside/stream"
@@ -123,14 +124,17 @@ func TestAServerWithoutDeadlinesIsRefused(t *testing.T) {
 func TestAWrongConfigNamesTheField(t *testing.T) {
 	t.Parallel()
 	for field, spoil := range map[string]func(*stream.Config){
-		"Source is missing":             func(c *stream.Config) { c.Source = nil },
-		"Source has 4097 shards":        func(c *stream.Config) { c.Source = newTwin(4097) },
-		"Name is \"\"":                  func(c *stream.Config) { c.Name = "" },
-		"Name is \"a\\nb\"":             func(c *stream.Config) { c.Name = "a\nb" },
-		"Name is \"reset\"":             func(c *stream.Config) { c.Name = "reset" },
-		"Name is \"ping\"":              func(c *stream.Config) { c.Name = "ping" },
-		"Lists is empty":                func(c *stream.Config) { c.Lists = nil },
-		"Lists has \"a\" twice":         func(c *stream.Config) { c.Lists = []string{"a", "a"} },
+		"Source is missing":      func(c *stream.Config) { c.Source = nil },
+		"Source has 4097 shards": func(c *stream.Config) { c.Source = newTwin(4097) },
+		"Name is \"\"":           func(c *stream.Config) { c.Name = "" },
+		"Name is \"a\\nb\"":      func(c *stream.Config) { c.Name = "a\nb" },
+		"Name is \"reset\"":      func(c *stream.Config) { c.Name = "reset" },
+		"Name is \"ping\"":       func(c *stream.Config) { c.Name = "ping" },
+		"Lists is empty":         func(c *stream.Config) { c.Lists = nil },
+		"Lists has \"a\" twice":  func(c *stream.Config) { c.Lists = []string{"a", "a"} },
+		"no type stores that event": func(c *stream.Config) {
+			c.Rules = append(c.Rules, stream.On(func(stream.Event[*emptypb.Empty]) []stream.Fragment { return nil }))
+		},
 		"Rules is empty":                func(c *stream.Config) { c.Rules = nil },
 		"two rules for google.protobuf": func(c *stream.Config) { c.Rules = append(c.Rules, c.Rules[0]) },
 		"not made with stream.On":       func(c *stream.Config) { c.Rules = []stream.Rule{{}} },

@@ -16,9 +16,12 @@ import (
 	"github.com/skerryhq/skerry/readside"
 )
 
-// Waiter waits until a processor has seen all that a token stands for; a readside.Runner is one.
-type Waiter interface {
+// Processors tell how far the tables are; a readside.Runner does.
+type Processors interface {
+	// WaitFor waits until a processor has seen all that a token stands for.
 	WaitFor(ctx context.Context, processor string, token journal.Token) error
+	// Halted tells why a processor has stopped for good.
+	Halted(processor string) error
 }
 
 // The headers of a request, which may ask for rows that have seen what its token stands
@@ -38,8 +41,8 @@ const (
 // Mount adds the paths of the read model to mux: GET /v1/lots, /v1/lots/{lot},
 // /v1/bidders/{bidder}/bids, /v1/results and /v1/sales, which answer as those of the gateway
 // do, errors as well; and the same questions as rpcs of auction.v1.Catalogue.
-func (c *Catalogue) Mount(mux *http.ServeMux, w Waiter, log *slog.Logger) {
-	d := &door{waiter: w, log: log, places: make(chan struct{}, maxRequests)}
+func (c *Catalogue) Mount(mux *http.ServeMux, p Processors, log *slog.Logger) {
+	d := &door{processors: p, log: log, places: make(chan struct{}, maxRequests)}
 	add(mux, d, "ListLots", c.ListLots, "GET /v1/lots", "")
 	add(mux, d, "ShowLot", c.ShowLot, "GET /v1/lots/{lot}", "lot")
 	add(mux, d, "ListBids", c.ListBids, "GET /v1/bidders/{bidder}/bids", "bidder")
@@ -49,9 +52,9 @@ func (c *Catalogue) Mount(mux *http.ServeMux, w Waiter, log *slog.Logger) {
 
 // door is what all questions come through.
 type door struct {
-	waiter Waiter
-	log    *slog.Logger
-	places chan struct{} // holds one for each request under way
+	processors Processors
+	log        *slog.Logger
+	places     chan struct{} // holds one for each request under way
 }
 
 // message is a message by its type without the pointer.
@@ -101,6 +104,10 @@ func answer[Q, R any](ctx context.Context, d *door, h http.Header, question *Q, 
 	if err != nil {
 		return nil, after, err
 	}
+	if err := d.processors.Halted(Name); err != nil {
+		reason := fmt.Sprintf("the read model cannot be trusted: %v", err)
+		return nil, after, &entity.Error{Kind: entity.ErrUnavailable, Reason: reason, RetryAfter: time.Minute, Cause: err}
+	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if len(after.Offsets) > 0 {
@@ -114,7 +121,7 @@ func answer[Q, R any](ctx context.Context, d *door, h http.Header, question *Q, 
 
 // wait lets a request see its own write.
 func (d *door) wait(ctx context.Context, token journal.Token) error {
-	err := d.waiter.WaitFor(ctx, Name, token)
+	err := d.processors.WaitFor(ctx, Name, token)
 	switch {
 	case errors.Is(err, journal.ErrToken):
 		return malformed("the header %s: %v", headerToken, err)
