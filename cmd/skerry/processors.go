@@ -94,7 +94,7 @@ func (n *target) askReadSide(ctx context.Context, do func(context.Context, admin
 
 // printMessage prints with the names and forms that the admin listener uses.
 func printMessage(w io.Writer, m proto.Message) error {
-	text, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(m)
+	text, err := protojson.MarshalOptions{EmitDefaultValues: true, UseProtoNames: true}.Marshal(m)
 	if err != nil {
 		return err
 	}
