@@ -32,13 +32,13 @@ type shardFeed struct {
 	bytes   int
 }
 
-// feedBytes bounds the records that a node keeps in memory for its readers.
+// feedBytes bounds the records that a node keeps in memory for its readers. Each shard has its share.
 const feedBytes = 32 << 20
 
 func newFeed(log journal.Log, history string, shards int, types []Definition) *Feed {
 	return &Feed{
 		journal: log, history: history, types: types, shards: make([]shardFeed, shards),
-		room: max(feedBytes/shards, 64<<10),
+		room: feedBytes / shards,
 	}
 }
 
@@ -143,7 +143,7 @@ func (s *shardFeed) add(records []journal.Record, room int, keep bool) {
 		return
 	}
 	n := 0
-	for s.bytes > room && n < len(s.kept)-1 {
+	for s.bytes > room && n < len(s.kept) { // the newest too, if it is that large: the journal has it
 		s.bytes -= len(s.kept[n].Body)
 		n++
 	}

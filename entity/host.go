@@ -125,7 +125,7 @@ func (h *Host) Call(ctx context.Context, req *Request) (*Response, error) {
 	now := h.now()
 	c.Deadline = deadline(ctx, now)
 	a := h.shards[h.shardOf(c.To)]
-	if c.After, err = h.after(req, a.number); err != nil {
+	if c.After, err = h.after(req, c.Query, a.number); err != nil {
 		c.free()
 		return nil, err
 	}

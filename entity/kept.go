@@ -69,6 +69,19 @@ func (k *ClientKeys) Keep(of journal.Entity, key CommandKey) {
 	k.enqueue(keptKey{of, key.Number, key.Issued + int64(keptAge)})
 }
 
+// Yield closes the kept keys of an entity that is busy: the answers behind them may be what it has no room
+// for. It returns key as it is to be sent from now on.
+func (k *ClientKeys) Yield(of journal.Entity, key CommandKey) CommandKey {
+	p := k.part(of)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closeKept(of, func(keptNumber) bool { return true })
+	if held := p.of[of]; len(held) > 0 && held[0] <= key.Number {
+		key.Oldest = held[0]
+	}
+	return key
+}
+
 func (k *ClientKeys) enqueue(key keptKey) {
 	k.kept.mu.Lock()
 	defer k.kept.mu.Unlock()

@@ -80,3 +80,19 @@ func TestOldestKeptKeyGoesWhenThereAreTooMany(t *testing.T) {
 		t.Errorf("%d keys are kept, want %d", len(k.kept.queue), maxKept)
 	}
 }
+
+// A busy entity may be full of the answers behind a lost call's key.
+func TestABusyEntityIsGivenTheKeptKeys(t *testing.T) {
+	t.Parallel()
+	k := NewClientKeys()
+	a := journal.Entity{Type: "lot", ID: "a"}
+	lost := k.Open(a, keysTime)
+	k.Keep(a, lost)
+	other, key := k.Open(a, keysTime), k.Open(a, keysTime)
+	if key.Oldest != lost.Number {
+		t.Fatalf("the oldest is %d before, want %d", key.Oldest, lost.Number)
+	}
+	if again := k.Yield(a, key); again.Oldest != other.Number || again.Number != key.Number {
+		t.Errorf("the key is sent again as %+v, want number %d with oldest %d", again, key.Number, other.Number)
+	}
+}

@@ -110,9 +110,9 @@ func checkLookup(req *Request) error {
 }
 
 // after returns the offset that an answer about an entity of a shard must have seen.
-func (h *Host) after(req *Request, number uint32) (uint64, error) {
-	if req.After.History == "" {
-		return 0, nil
+func (h *Host) after(req *Request, query bool, number uint32) (uint64, error) {
+	if req.After.History == "" || !query {
+		return 0, nil // a command sees everything anyway
 	}
 	if req.After.History != h.history {
 		return 0, refuse(malformed, "the token is of history %q; this journal's is %q: it was restored in between, so the token tells nothing", req.After.History, h.history)

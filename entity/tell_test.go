@@ -220,3 +220,19 @@ func TestAQueryAfterATokenSeesOnesOwnWrite(t *testing.T) {
 		}
 	}
 }
+
+// A token is for queries: on a command it must not become a no to something that ran.
+func TestACommandWithATokenOfTheFutureRunsAndIsAnswered(t *testing.T) {
+	t.Parallel()
+	h := startHost(t, journal.NewMemory(), nil)
+	future := journal.Token{History: h.Feed().History()}
+	for shard := range uint32(h.Feed().Shards()) {
+		future = future.With(shard, 1<<40)
+	}
+	for name, token := range map[string]journal.Token{"of the future": future, "of another history": {History: "other"}} {
+		_, err := h.Call(t.Context(), &entity.Request{Type: "tally", ID: "a", Command: "Int64Value", After: token, Key: entity.CallerKey(name)})
+		if err != nil {
+			t.Errorf("a command with a token %s: %v", name, err)
+		}
+	}
+}

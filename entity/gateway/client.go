@@ -130,7 +130,10 @@ func (c *Client) Call(ctx context.Context, req *entity.Request) (*entity.Respons
 	if ours {
 		sent.Key = c.keys.Open(to, time.Now())
 	}
-	t := &trail{attempt: max(req.Attempt, 1), readOnly: req.Query || req.Lookup || req.Local || req.After.History != ""}
+	t := &trail{attempt: max(req.Attempt, 1), readOnly: req.Query || req.Lookup}
+	if ours {
+		t.yield = func(r *entity.Request) { r.Key = c.keys.Yield(to, r.Key) }
+	}
 	resp, err := c.persist(ctx, &sent, t)
 	switch {
 	case !ours:

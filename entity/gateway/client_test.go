@@ -391,3 +391,19 @@ func TestGatewaysOwnAnswersKeepTheirKind(t *testing.T) {
 type nilCaller struct{}
 
 func (nilCaller) Call(context.Context, *entity.Request) (*entity.Response, error) { panic("boom") }
+
+// A token on a command means nothing to it, and makes no query of it.
+func TestACommandWithATokenIsStillACommand(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{steps: []error{errLostAfter, errUnavailable}}
+		c := dial(t, s)
+		defer c.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := c.Call(ctx, &entity.Request{Type: "timer", ID: "7", Command: "Timer", After: journal.Token{History: "h"}, Local: true})
+		if !errors.Is(err, entity.ErrUnknownOutcome) {
+			t.Errorf("one attempt may have run, and the call ends with %v", err)
+		}
+	})
+}

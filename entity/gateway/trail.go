@@ -19,6 +19,8 @@ type trail struct {
 	attempt int
 	// doubt tells that an attempt may have run.
 	doubt bool
+	// yield, if not nil, makes room at a busy entity.
+	yield func(*entity.Request)
 	// readOnly calls have nothing to doubt.
 	readOnly bool
 	sent     int
@@ -91,6 +93,9 @@ func (c *Client) persist(ctx context.Context, req *entity.Request, t *trail) (*e
 		if t.ends(err) {
 			c.budget.succeeded()
 			return resp, err
+		}
+		if t.yield != nil && errors.Is(err, entity.ErrBusy) {
+			t.yield(req)
 		}
 		wait := pause
 		if unreached++; reached {

@@ -141,6 +141,8 @@ func (m *Machine) answerKnown(e *Entity, c *Command) bool {
 		}})
 	case expired:
 		m.end(c, Unknown, "the key is too old: what became of its command is no longer known")
+	case ahead:
+		m.end(c, Unavailable, "its key was issued more than an hour in this node's future: set the client's clock right")
 	case full:
 		m.end(c, Busy, "the entity remembers as many keys as it may; try again later or use keys of the client library")
 	default:

@@ -30,8 +30,14 @@ const (
 	maxCallerBytes = 8 << 20
 	// At hardFactor times either, everybody is told busy.
 	hardFactor = 2
-	// maxClients bounds the client processes that one entity keeps a mark for.
+	// maxClients bounds the client processes that one entity keeps a mark for. When full, the one whose keys are
+	// oldest goes, if it was silent for KeyGuarantee, and raises the floor.
 	maxClients = 1024
+	// maxClientBytes bounds the answers to one client's numbers, and hardFactor times that those to all clients' together.
+	maxClientBytes = 8 << 20
+	// maxAhead is how far the clock of a client that is seen for the first time may be ahead of the owner's. While
+	// its newest key lies ahead, a client's mark cannot go.
+	maxAhead = time.Hour
 	// maxOpen bounds the open numbers of one client at one entity.
 	maxOpen = 16384
 )
@@ -51,6 +57,8 @@ type client struct {
 	id      [16]byte
 	mark    uint64 // numbers below are closed
 	seen    int64
+	issued  int64      // of its newest key, by its own clock
+	bytes   int        // of answers
 	answers []numbered // ascending
 }
 
@@ -68,6 +76,10 @@ type named struct {
 // window has the zero value of a new entity.
 type window struct {
 	clients []client
+	// floor is the newest key of any client that had to go: what an unknown client issued before is not
+	// known to be new.
+	floor   int64
+	opened  int // bytes of answers to clients' numbers
 	callers map[string]*named
 	order   []*named       // callers, oldest first
 	held    map[string]int // how many of them each principal has
@@ -83,6 +95,7 @@ const (
 	reused                  // answered before, to another command
 	expired                 // below the mark or too old: nobody knows
 	full                    // no room to remember it
+	ahead                   // issued in the future
 )
 
 // look tells what is known of the key of c at time now.
@@ -99,10 +112,12 @@ func (w *window) look(c *Command, now int64) (verdict, *answer) {
 func (w *window) lookClient(c *Command, now int64) (verdict, *answer) {
 	cl := w.client(c.Key.Client)
 	if cl == nil {
-		if c.Key.Issued+int64(KeyAge) < now {
+		switch {
+		case c.Key.Issued+int64(KeyAge) < now, c.Key.Issued <= w.floor:
 			return expired, nil
-		}
-		if len(w.clients) >= maxClients && !w.dropClients(now) {
+		case c.Key.Issued > now+int64(maxAhead):
+			return ahead, nil
+		case len(w.clients) >= maxClients && !w.dropClients(now) && w.eldest(now) < 0, w.opened >= hardFactor*maxClientBytes:
 			return full, nil
 		}
 		return fresh, nil
@@ -118,7 +133,8 @@ func (w *window) lookClient(c *Command, now int64) (verdict, *answer) {
 		return repeated, &cl.answers[i].answer
 	case c.Key.Issued+int64(KeyAge) < now:
 		return expired, nil
-	case len(cl.answers) >= maxOpen && c.Key.Oldest <= cl.mark:
+	case c.Key.Oldest > cl.mark: // it makes room
+	case len(cl.answers) >= maxOpen, cl.bytes >= maxClientBytes, w.opened >= hardFactor*maxClientBytes:
 		return full, nil
 	}
 	return fresh, nil
@@ -144,7 +160,16 @@ func (w *window) over(times int) bool {
 }
 
 // size is about what a remembered answer takes.
-func (a *named) size() int { return 200 + len(a.name) + len(a.reply) }
+func (a *answer) size() int {
+	n := 120 + len(a.reply)
+	if a.rejection != nil {
+		n += len(a.rejection.Code) + len(a.rejection.Message)
+	}
+	return n
+}
+
+// size is about what it takes with its name.
+func (a *named) size() int { return 80 + len(a.name) + a.answer.size() }
 
 // heaviest returns the principal that holds most caller keys.
 func (w *window) heaviest() string {
@@ -185,8 +210,38 @@ func (w *window) drop(a *named) {
 // dropClients forgets clients whose marks are past their age.
 func (w *window) dropClients(now int64) bool {
 	before := len(w.clients)
-	w.clients = slices.DeleteFunc(w.clients, func(c client) bool { return now-c.seen > int64(markAge) })
+	w.clients = slices.DeleteFunc(w.clients, func(c client) bool {
+		old := now-c.seen > int64(markAge)
+		if old {
+			w.opened -= c.bytes
+		}
+		return old
+	})
 	return len(w.clients) < before
+}
+
+// eldest is the client that may go for another: of those silent for KeyGuarantee the one whose
+// newest key is oldest; -1 if there is none.
+func (w *window) eldest(now int64) int {
+	found := -1
+	for i := range w.clients {
+		c := &w.clients[i]
+		if now-c.seen > int64(KeyGuarantee) && c.issued <= now && (found < 0 || c.issued < w.clients[found].issued) {
+			found = i
+		}
+	}
+	return found
+}
+
+// evict lets the eldest client go. What it may still send again is answered "expired" from now on.
+func (w *window) evict(now int64) {
+	i := w.eldest(now)
+	if i < 0 {
+		return
+	}
+	w.floor = max(w.floor, w.clients[i].issued)
+	w.opened -= w.clients[i].bytes
+	w.clients = slices.Delete(w.clients, i, i+1)
 }
 
 // remember stores the answer of a key that was fresh.
@@ -211,30 +266,39 @@ func (w *window) rememberClient(k *Key, a answer) {
 	cl := w.client(k.Client)
 	if cl == nil {
 		if len(w.clients) >= maxClients {
-			w.dropClients(a.time) // as it was when the key was taken
+			if !w.dropClients(a.time) { // as it was when the key was taken
+				w.evict(a.time)
+			}
 		}
 		w.clients = append(w.clients, client{id: k.Client})
 		cl = &w.clients[len(w.clients)-1]
 	}
-	cl.seen = max(cl.seen, a.time)
-	cl.close(k.Oldest)
+	cl.seen, cl.issued = max(cl.seen, a.time), max(cl.issued, k.Issued)
+	w.opened -= cl.close(k.Oldest)
 	if k.Number < cl.mark {
 		return
 	}
 	i, ok := cl.find(k.Number)
 	if !ok {
 		cl.answers = slices.Insert(cl.answers, i, numbered{number: k.Number, answer: a})
+		cl.bytes += a.size()
+		w.opened += a.size()
 	}
 }
 
-// close forgets the numbers below oldest.
-func (cl *client) close(oldest uint64) {
+// close forgets the numbers below oldest, and tells how many bytes that frees.
+func (cl *client) close(oldest uint64) (freed int) {
 	if oldest <= cl.mark {
-		return
+		return 0
 	}
 	cl.mark = oldest
 	i, _ := cl.find(oldest)
+	for j := range cl.answers[:i] {
+		freed += cl.answers[j].size()
+	}
+	cl.bytes -= freed
 	cl.answers = slices.Delete(cl.answers, 0, i)
+	return freed
 }
 
 func (cl *client) find(number uint64) (int, bool) {
@@ -264,10 +328,10 @@ func (w *window) client(id [16]byte) *client {
 
 // encode writes the window for a snapshot.
 func (w *window) encode() *logv1.Window {
-	out := &logv1.Window{}
+	out := &logv1.Window{FloorNs: w.floor}
 	for i := range w.clients {
 		cl := &w.clients[i]
-		out.Marks = append(out.Marks, &logv1.Mark{Client: cl.id[:], Number: cl.mark, TimeNs: cl.seen})
+		out.Marks = append(out.Marks, &logv1.Mark{Client: cl.id[:], Number: cl.mark, TimeNs: cl.seen, IssuedNs: cl.issued})
 		for j := range cl.answers {
 			a := &cl.answers[j]
 			key := &logv1.Key{Kind: &logv1.Key_Client{Client: &logv1.ClientKey{Client: cl.id[:], Number: a.number, Oldest: cl.mark}}}
@@ -292,9 +356,12 @@ func (a *answer) encode(key *logv1.Key, principal string) *logv1.Remembered {
 
 // decodeWindow reads a snapshot's window.
 func decodeWindow(pb *logv1.Window) window {
-	var w window
+	w := window{floor: pb.GetFloorNs()}
 	for _, m := range pb.GetMarks() {
-		cl := client{mark: m.GetNumber(), seen: m.GetTimeNs()}
+		cl := client{mark: m.GetNumber(), seen: m.GetTimeNs(), issued: m.GetIssuedNs()}
+		if cl.issued == 0 { // a snapshot of 0.1.0 does not tell: no later than it was seen, but for the clocks' difference
+			cl.issued = cl.seen
+		}
 		copy(cl.id[:], m.GetClient())
 		w.clients = append(w.clients, cl)
 	}

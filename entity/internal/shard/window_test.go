@@ -87,7 +87,7 @@ func TestWindowBoundsClients(t *testing.T) {
 	for i := range maxClients {
 		expect(t, "a client", w.run(key(i, start), start+int64(i)), fresh)
 	}
-	expect(t, "one more", w.run(key(maxClients, start), start+int64(time.Hour)), full)
+	expect(t, "one more", w.run(key(maxClients, start), start+maxClients), full)
 	later := start + int64(markAge) + 10
 	expect(t, "one more when the first marks are past their age", w.run(key(maxClients, later), later), fresh)
 	if n := len(w.clients); n != maxClients-10+1 {
@@ -169,4 +169,83 @@ func TestWindowSurvivesASnapshot(t *testing.T) {
 	if again, err := proto.Marshal(back.encode()); err != nil || string(again) != string(bytes) {
 		t.Errorf("encoding it again gives other bytes (%v)", err)
 	}
+}
+
+// clientOf is a command of one of many clients.
+func clientOf(id int, number uint64, issued int64) *Command {
+	c := clientCommand(number, number, issued)
+	c.Key.Client = [16]byte{byte(id), byte(id >> 8), byte(id >> 16)}
+	return c
+}
+
+func TestWindowLetsTheEldestClientGoAndNeverRunsItsCommandTwice(t *testing.T) {
+	t.Parallel()
+	const start = int64(time.Hour)
+	var w window
+	at := func(i int) int64 { return start + int64(i)*int64(time.Second) }
+	for i := range maxClients {
+		expect(t, "a client within the count", w.run(clientOf(i, 1, at(i)), at(i)), fresh)
+	}
+	young := at(maxClients - 1)
+	expect(t, "one more, while the eldest was silent for long enough", w.run(clientOf(5000, 1, young), young), fresh)
+	if len(w.clients) != maxClients || w.floor != at(0) {
+		t.Fatalf("%d clients, floor %d, want %d, %d", len(w.clients), w.floor, maxClients, at(0))
+	}
+	expect(t, "the one that went, again", w.run(clientOf(0, 1, at(0)), young), expired)
+	expect(t, "the one that went, with a new command", w.run(clientOf(0, 2, young), young), fresh)
+	expect(t, "one that stayed, again", w.run(clientOf(700, 1, at(700)), young), repeated)
+	expect(t, "the next eldest, which made room for it", w.run(clientOf(1, 1, at(1)), young), expired)
+	if got := decodeWindow(w.encode()); got.floor != w.floor || got.opened != w.opened || got.clients[0].issued != w.clients[0].issued {
+		t.Errorf("read back: floor %d, %d bytes", got.floor, got.opened)
+	}
+}
+
+func TestWindowKeepsClientsForTheirGuarantee(t *testing.T) {
+	t.Parallel()
+	const now = int64(time.Hour)
+	var w window
+	for i := range maxClients {
+		w.run(clientOf(i, 1, now), now)
+	}
+	expect(t, "one more while all are young", w.run(clientOf(5000, 1, now), now), full)
+	later := now + int64(KeyGuarantee) + 1
+	expect(t, "one more when they are not", w.run(clientOf(5000, 1, later), later), fresh)
+}
+
+func TestWindowRefusesClientsFromTheFuture(t *testing.T) {
+	t.Parallel()
+	const now = int64(time.Hour)
+	var w window
+	expect(t, "far ahead", w.run(clientOf(1, 1, now+int64(maxAhead)+1), now), ahead)
+	expect(t, "a little ahead", w.run(clientOf(1, 1, now+int64(time.Minute)), now), fresh)
+}
+
+func TestWindowBoundsTheBytesOfAClientsAnswers(t *testing.T) {
+	t.Parallel()
+	const now = int64(time.Hour)
+	reply := make([]byte, 1<<20)
+	var w window
+	store := func(c *Command) verdict {
+		v, _ := w.look(c, now)
+		if v == fresh {
+			w.remember(&c.Key, "", answer{hash: c.Hash, time: now, reply: reply})
+		}
+		return v
+	}
+	command := func(client byte, number, oldest uint64) *Command {
+		c := clientCommand(number, oldest, now)
+		c.Key.Client = [16]byte{client}
+		return c
+	}
+	for n := uint64(1); n <= maxClientBytes>>20; n++ {
+		expect(t, "within the bound", store(command(1, n, 1)), fresh)
+	}
+	expect(t, "beyond it", store(command(1, 100, 1)), full)
+	expect(t, "another client", store(command(2, 1, 1)), fresh)
+	for n := uint64(2); n <= maxClientBytes>>20; n++ {
+		store(command(2, n, 1))
+	}
+	expect(t, "a third, when all together have too much", store(command(3, 1, 1)), full)
+	expect(t, "one that closes what it held", store(command(1, 100, 100)), fresh)
+	expect(t, "the third, with the room that gave", store(command(3, 1, 1)), fresh)
 }

@@ -980,9 +980,12 @@ func (x *Snapshot) GetTimers() []*Pending {
 
 // Window is what an entity remembers of the keys it has answered.
 type Window struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Answers       []*Remembered          `protobuf:"bytes,1,rep,name=answers,proto3" json:"answers,omitempty"`
-	Marks         []*Mark                `protobuf:"bytes,2,rep,name=marks,proto3" json:"marks,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Answers []*Remembered          `protobuf:"bytes,1,rep,name=answers,proto3" json:"answers,omitempty"`
+	Marks   []*Mark                `protobuf:"bytes,2,rep,name=marks,proto3" json:"marks,omitempty"`
+	// The newest key of any client whose mark had to go, in Unix nanoseconds: what a client without a
+	// mark issued before is not known to be new.
+	FloorNs       int64 `protobuf:"varint,3,opt,name=floor_ns,json=floorNs,proto3" json:"floor_ns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1029,6 +1032,13 @@ func (x *Window) GetMarks() []*Mark {
 		return x.Marks
 	}
 	return nil
+}
+
+func (x *Window) GetFloorNs() int64 {
+	if x != nil {
+		return x.FloorNs
+	}
+	return 0
 }
 
 // Remembered is the stored answer of one key.
@@ -1164,10 +1174,12 @@ func (*Remembered_Rejection) isRemembered_Answer() {}
 
 // Mark tells that a client's numbers below it are closed.
 type Mark struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Client        []byte                 `protobuf:"bytes,1,opt,name=client,proto3" json:"client,omitempty"`
-	Number        uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
-	TimeNs        int64                  `protobuf:"varint,3,opt,name=time_ns,json=timeNs,proto3" json:"time_ns,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Client []byte                 `protobuf:"bytes,1,opt,name=client,proto3" json:"client,omitempty"`
+	Number uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	TimeNs int64                  `protobuf:"varint,3,opt,name=time_ns,json=timeNs,proto3" json:"time_ns,omitempty"`
+	// When the client's newest key was issued, by its own clock, in Unix nanoseconds.
+	IssuedNs      int64 `protobuf:"varint,4,opt,name=issued_ns,json=issuedNs,proto3" json:"issued_ns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1219,6 +1231,13 @@ func (x *Mark) GetNumber() uint64 {
 func (x *Mark) GetTimeNs() int64 {
 	if x != nil {
 		return x.TimeNs
+	}
+	return 0
+}
+
+func (x *Mark) GetIssuedNs() int64 {
+	if x != nil {
+		return x.IssuedNs
 	}
 	return 0
 }
@@ -1352,10 +1371,11 @@ const file_skerry_log_v1_log_proto_rawDesc = "" +
 	"\vfingerprint\x18\x05 \x01(\tR\vfingerprint\x12\x14\n" +
 	"\x05state\x18\x06 \x01(\fR\x05state\x12-\n" +
 	"\x06window\x18\a \x01(\v2\x15.skerry.log.v1.WindowR\x06window\x12.\n" +
-	"\x06timers\x18\b \x03(\v2\x16.skerry.log.v1.PendingR\x06timers\"h\n" +
+	"\x06timers\x18\b \x03(\v2\x16.skerry.log.v1.PendingR\x06timers\"\x83\x01\n" +
 	"\x06Window\x123\n" +
 	"\aanswers\x18\x01 \x03(\v2\x19.skerry.log.v1.RememberedR\aanswers\x12)\n" +
-	"\x05marks\x18\x02 \x03(\v2\x13.skerry.log.v1.MarkR\x05marks\"\x98\x02\n" +
+	"\x05marks\x18\x02 \x03(\v2\x13.skerry.log.v1.MarkR\x05marks\x12\x19\n" +
+	"\bfloor_ns\x18\x03 \x01(\x03R\afloorNs\"\x98\x02\n" +
 	"\n" +
 	"Remembered\x12$\n" +
 	"\x03key\x18\x01 \x01(\v2\x12.skerry.log.v1.KeyR\x03key\x12!\n" +
@@ -1366,11 +1386,12 @@ const file_skerry_log_v1_log_proto_rawDesc = "" +
 	"\tprincipal\x18\x06 \x01(\tR\tprincipal\x12\x16\n" +
 	"\x05reply\x18\a \x01(\fH\x00R\x05reply\x128\n" +
 	"\trejection\x18\b \x01(\v2\x18.skerry.log.v1.RejectionH\x00R\trejectionB\b\n" +
-	"\x06answer\"O\n" +
+	"\x06answer\"l\n" +
 	"\x04Mark\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\fR\x06client\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x17\n" +
-	"\atime_ns\x18\x03 \x01(\x03R\x06timeNs\"E\n" +
+	"\atime_ns\x18\x03 \x01(\x03R\x06timeNs\x12\x1b\n" +
+	"\tissued_ns\x18\x04 \x01(\x03R\bissuedNs\"E\n" +
 	"\aPending\x12$\n" +
 	"\x03arm\x18\x01 \x01(\v2\x12.skerry.log.v1.ArmR\x03arm\x12\x14\n" +
 	"\x05armed\x18\x02 \x01(\x04R\x05armedB6Z4github.com/skerryhq/skerry/proto/skerry/log/v1;logv1b\x06proto3"
