@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 )
 
@@ -58,22 +59,59 @@ func (w *worker) commitSome(ctx context.Context) bool {
 // try runs a batch in one transaction: first all positions are moved, in ascending order, so
 // that no two workers wait for each other and one that was overtaken does no work; then the handlers run.
 func (w *worker) try(ctx context.Context, b *batch) *failure {
-	w.store.statements.prepare(ctx)
+	tx, err := w.store.begin(ctx)
+	if err != nil {
+		return &failure{kind: ofDatabase, err: err}
+	}
+	f := w.fill(ctx, tx, b)
+	if f != nil {
+		if tx.mayBeCommitted(f.err, tx.rollback()) && f.share != nil && ctx.Err() == nil {
+			w.endedByHandler(ctx, b, f)
+		}
+		return f
+	}
+	if err := tx.commit(); err != nil {
+		return &failure{kind: ofCommit, err: err}
+	}
+	return nil
+}
+
+// fill does within a transaction all that a batch is for.
+func (w *worker) fill(ctx context.Context, tx *transaction, b *batch) *failure {
+	bounded, cancel := context.WithTimeout(handlerContext{ctx, w.store.statements}, w.cfg.HandlerTimeout)
+	defer cancel()
+	defer context.AfterFunc(bounded, func() { w.reportRunning(bounded) })()
+	if f := w.moveAll(bounded, tx.Tx, b); f != nil {
+		return f
+	}
+	return w.handleApart(bounded, tx, b)
+}
+
+// endedByHandler finds out what became of a transaction that a handler ended on a database that could not
+// refuse. If it was committed, the positions, which are moved first, are ahead of the commands behind that
+// handler: they are put back behind its command, so that nothing is passed over or doubled, and the processor
+// stops until its author has seen it.
+func (w *worker) endedByHandler(ctx context.Context, b *batch, f *failure) {
+	lost := w.putPositionsBack(ctx, b, f)
+	switch {
+	case lost == nil:
+		w.stopAll(fmt.Errorf("processor %s: a handler committed the runner's transaction; its command counts as handled, nothing behind it ran: %w: correct it and start again", w.name, f.err))
+	case lost.kind != ofShard:
+		w.stopAll(fmt.Errorf("processor %s: a handler ended the runner's transaction, and the database does not tell whether that was committed (%w): %w: correct it, and build the read model again: events may be missing in it", w.name, lost.err, f.err))
+	}
+	// Otherwise the positions are the old ones: it was rolled back, and the command failed like any other.
+}
+
+func (w *worker) putPositionsBack(ctx context.Context, b *batch, f *failure) *failure {
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.HandlerTimeout)
+	defer cancel()
 	tx, err := w.store.db.BeginTx(ctx, nil)
 	if err != nil {
 		return &failure{kind: ofDatabase, err: err}
 	}
-	w.store.statements.begin(tx)
-	bounded, cancel := context.WithTimeout(handlerContext{ctx, w.store.statements}, w.cfg.HandlerTimeout)
-	defer cancel()
-	defer context.AfterFunc(bounded, func() { w.reportRunning(bounded) })()
-	f := w.moveAll(bounded, tx, b)
-	if f == nil {
-		f = w.handleAll(bounded, tx, b)
-	}
-	if f != nil {
-		_ = tx.Rollback() // a connection that cannot roll back is closed by database/sql
-		return f
+	defer func() { _ = tx.Rollback() }()
+	if lost := w.shorten(ctx, tx, b, slices.Index(b.shares, f.share), f.step+1); lost != nil {
+		return lost
 	}
 	if err := tx.Commit(); err != nil {
 		return &failure{kind: ofCommit, err: err}
@@ -104,13 +142,13 @@ func (w *worker) moveTo(ctx context.Context, tx *sql.Tx, s *share, from stored) 
 
 // handleAll runs the handlers of a batch until its time is over, and puts the positions back
 // of what it did not come to.
-func (w *worker) handleAll(ctx context.Context, tx *sql.Tx, b *batch) *failure {
+func (w *worker) handleAll(ctx context.Context, tx *transaction, b *batch) *failure {
 	defer w.running.Store(nil)
 	over := time.Now().Add(w.cfg.MaxTime)
 	for n, s := range b.shares {
 		for i := range s.steps {
 			if (n > 0 || i > 0) && time.Now().After(over) {
-				return w.shorten(ctx, tx, b, n, i)
+				return w.shorten(ctx, tx.Tx, b, n, i)
 			}
 			if f := w.step(ctx, tx, s, i); f != nil {
 				return f
@@ -136,13 +174,13 @@ func (w *worker) shorten(ctx context.Context, tx *sql.Tx, b *batch, n, i int) *f
 }
 
 // step handles one command, or files it behind its entity's parked ones.
-func (w *worker) step(ctx context.Context, tx *sql.Tx, s *share, i int) *failure {
+func (w *worker) step(ctx context.Context, tx *transaction, s *share, i int) *failure {
 	st, why := &s.steps[i], (*trouble)(nil)
 	if s.park {
 		why = s.lane.trouble
 	}
 	if s.park || s.lane.parked[st.command.of] > 0 {
-		if err := w.store.park(ctx, tx, st, why); err != nil {
+		if err := w.store.park(ctx, tx.Tx, st, why); err != nil {
 			return &failure{kind: ofDatabase, err: err}
 		}
 		return nil
@@ -155,7 +193,8 @@ func (w *worker) step(ctx context.Context, tx *sql.Tx, s *share, i int) *failure
 
 // handle runs the handlers of a command. An error after the transaction's time is the handler's
 // doing, whatever it looks like.
-func (w *worker) handle(ctx context.Context, tx *sql.Tx, st *step) error {
+func (w *worker) handle(ctx context.Context, tx *transaction, st *step) error {
+	w.under = st
 	w.running.Store(st.command)
 	err := w.rulesFor(ctx, tx, st)
 	if ctx.Err() == nil {
@@ -168,7 +207,7 @@ func (w *worker) handle(ctx context.Context, tx *sql.Tx, st *step) error {
 }
 
 // rulesFor gives each event of a command to the rules that take it.
-func (w *worker) rulesFor(ctx context.Context, tx *sql.Tx, st *step) error {
+func (w *worker) rulesFor(ctx context.Context, tx *transaction, st *step) error {
 	for i := range st.command.events {
 		e := &st.command.events[i]
 		for _, rule := range w.route(e.kind) {
@@ -176,12 +215,23 @@ func (w *worker) rulesFor(ctx context.Context, tx *sql.Tx, st *step) error {
 				return e.err
 			}
 			d := delivery{history: w.store.history, epoch: st.record.Epoch, shard: st.lane.shard, command: st.command, event: e}
-			if err := callHandler(ctx, tx, rule, d); err != nil {
+			if err := tx.call(ctx, rule, d); err != nil {
 				return fmt.Errorf("the rule for %s, event %s: %w", rule.message, eventID(w.store.history, st.lane.shard, e.offset), err)
 			}
 		}
 	}
 	return nil
+}
+
+// call calls a handler, and notices if it ended the transaction.
+func (t *transaction) call(ctx context.Context, rule *SQLRule, d delivery) error {
+	if err := t.enter(ctx); err != nil {
+		return err
+	}
+	if err := callHandler(ctx, t.Tx, rule, d); err != nil {
+		return err
+	}
+	return t.leave(ctx)
 }
 
 // callHandler makes an error of a panic.
@@ -214,7 +264,7 @@ func (w *worker) route(k *kind) []*SQLRule {
 // not look at its context would otherwise be silent.
 func (w *worker) reportRunning(ctx context.Context) {
 	c := w.running.Load()
-	if c == nil || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if c == nil || len(c.events) == 0 || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return
 	}
 	w.log.Error("a handler runs longer than Config.HandlerTimeout: calls to the outside do not belong in a SQL handler",

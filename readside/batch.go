@@ -43,6 +43,7 @@ type place struct {
 // take makes a batch of what is offered.
 func (w *worker) take() *batch {
 	b := &batch{}
+	w.steps = w.steps[:0]
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.idle() {
@@ -58,6 +59,8 @@ func (w *worker) take() *batch {
 		l.offered = false
 		if s := w.share(b, l); s != nil {
 			b.shares = append(b.shares, s)
+		} else {
+			w.nothingOf(l)
 		}
 		if l.alone() && len(b.shares) > 0 {
 			break
@@ -65,6 +68,26 @@ func (w *worker) take() *batch {
 	}
 	slices.SortFunc(b.shares, func(s, t *share) int { return cmp.Compare(s.lane.shard, t.lane.shard) })
 	return b
+}
+
+// nothingOf sees to a lane that has no share in a batch: it waits, or there is more to read. The lock is held.
+func (w *worker) nothingOf(l *lane) {
+	switch {
+	case l.phase == blocked:
+		w.shed(l)
+	case len(l.todo) == 0:
+		w.stir(l)
+	}
+}
+
+// shed gives back the room of a lane that waits, so that no number of waiting shards stops the others: what was
+// read is read again, one record at a time until the lane has moved. The lock is held, and no batch has the lane.
+func (w *worker) shed(l *lane) {
+	w.bytes -= l.bytes
+	l.tied, l.ready = true, nil
+	l.todo, l.done = nil, 0
+	l.ahead = l.at.ahead()
+	w.roomAgain()
 }
 
 // absorb takes over what the feeder has read. The lock is held.
@@ -114,7 +137,7 @@ func (w *worker) share(b *batch, l *lane) *share {
 	if l.phase != following || !l.until.IsZero() || len(l.todo) == 0 {
 		return nil
 	}
-	s := &share{lane: l, life: l.life, steps: l.steps[:0], end: l.start()}
+	s := &share{lane: l, life: l.life, steps: w.steps[len(w.steps):], end: l.start()}
 	alone, rows := l.alone(), l.rows
 	from := l.done
 	for i, r := range l.todo {
@@ -145,7 +168,6 @@ func (w *worker) share(b *batch, l *lane) *share {
 // cut ends a share: nothing is left of it if the lane would not move.
 func (w *worker) cut(s *share) *share {
 	l := s.lane
-	l.steps = s.steps
 	if len(s.steps) == 0 && s.end.offset == l.stored.offset && s.end.record < l.stored.record+quietRecords {
 		w.pass(l, s.end)
 		if s.end.records > 0 && len(l.todo) > 0 {
@@ -158,7 +180,14 @@ func (w *worker) cut(s *share) *share {
 		w.block(l)
 		return nil
 	}
+	w.keepSteps(s)
 	return s
+}
+
+// keepSteps gives a share the steps that it has; the next goes behind them.
+func (w *worker) keepSteps(s *share) {
+	w.steps = append(w.steps, s.steps...) // in place, unless the share outgrew the room
+	s.steps = slices.Clip(w.steps[len(w.steps)-len(s.steps):])
 }
 
 // start is where a lane stands now.
@@ -191,6 +220,12 @@ func after(i, j int, r *record, c *command) place {
 // whole is where a lane stands behind a record.
 func whole(i int, r *record) place {
 	return place{position{r.Number, r.FirstOffset + r.Events - 1, r.Epoch, r.Batch}, i + 1, 0}
+}
+
+// forget drops what the last batch referred to: an idle worker holds no record.
+func (w *worker) forget() {
+	clear(w.steps[:cap(w.steps)])
+	w.steps = w.steps[:0]
 }
 
 // leave takes a share out of a batch.

@@ -62,6 +62,8 @@ type decoder struct {
 	kinds  map[[2]string]*kind
 	reader entity.StoredReader
 	shards map[uint32]*versions
+	// remembered counts the entities in shards, and those forgotten since they were counted.
+	remembered int
 }
 
 func newDecoder(types []entity.Definition, processors []Processor) *decoder {
@@ -81,7 +83,7 @@ func (d *decoder) record(shard uint32, rec journal.Record) (*record, error) {
 	seen := d.versions(shard, rec.Number)
 	offset := rec.FirstOffset
 	err := d.reader.Each(rec, func(s *entity.Stored) error {
-		if err := seen.check(s); err != nil {
+		if err := d.check(seen, s); err != nil {
 			return err
 		}
 		d.command(shard, r, s, offset)
@@ -172,8 +174,8 @@ type versions struct {
 	of   map[journal.Entity]uint64
 }
 
-// maxVersions bounds the entities remembered per shard.
-const maxVersions = 256
+// maxVersions bounds the entities that one decoder remembers, of all shards. Past it, it begins anew.
+const maxVersions = 1 << 16
 
 func (d *decoder) versions(shard uint32, record uint64) *versions {
 	v := d.shards[shard]
@@ -188,15 +190,23 @@ func (d *decoder) versions(shard uint32, record uint64) *versions {
 	return v
 }
 
-func (v *versions) check(s *entity.Stored) error {
+func (d *decoder) check(v *versions, s *entity.Stored) error {
 	of, n := journal.Entity{Type: s.Type, ID: s.ID}, uint64(len(s.Events))
 	known, ok := v.of[of]
 	if (ok && s.Version != known+n) || s.Version < n {
 		return fmt.Errorf("entry %d of %s %s has %d events and version %d after version %d", s.Entry, of.Type, of.ID, n, s.Version, known)
 	}
-	if !ok && len(v.of) >= maxVersions {
-		clear(v.of)
+	if !ok {
+		d.remember()
 	}
 	v.of[of] = s.Version
 	return nil
+}
+
+// remember makes room for one more entity. What is forgotten is given back, as a map never shrinks.
+func (d *decoder) remember() {
+	if d.remembered++; d.remembered > maxVersions {
+		clear(d.shards)
+		d.remembered = 1
+	}
 }

@@ -51,7 +51,11 @@ func isUnavailable(err error) bool {
 	var state interface{ SQLState() string }
 	var code interface{ Code() int }
 	switch {
-	case errors.Is(err, entity.ErrUnavailable), errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone),
+	case errors.Is(err, entity.ErrUnavailable):
+		return true
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return false // a net.Error, but of a context that the handler made; the runner looks at its own first
+	case errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone),
 		errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return true
 	case errors.As(err, &network):
@@ -75,14 +79,15 @@ func postgresAway(state string) bool {
 	return false
 }
 
-// sqliteAway knows SQLite's primary result codes.
+// sqliteAway knows SQLite's primary result codes. An interrupted statement (9) is not among them: a
+// handler's own deadline did that.
 func sqliteAway(code int) bool {
 	const (
-		busy, locked, noMemory, readOnly, interrupted, inputOutput = 5, 6, 7, 8, 9, 10
-		full, cannotOpen, protocol                                 = 13, 14, 15
+		busy, locked, noMemory, readOnly, inputOutput = 5, 6, 7, 8, 10
+		full, cannotOpen, protocol                    = 13, 14, 15
 	)
 	switch code {
-	case busy, locked, noMemory, readOnly, interrupted, inputOutput, full, cannotOpen, protocol, sqliteCorrupt, sqliteNotADatabase:
+	case busy, locked, noMemory, readOnly, inputOutput, full, cannotOpen, protocol, sqliteCorrupt, sqliteNotADatabase:
 		return true
 	}
 	return false

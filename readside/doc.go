@@ -51,6 +51,6 @@
 // Each processor has a goroutine that reads and decodes ahead and one that commits. The newest records come
 // from the host's memory, older ones from the journal in large pages. Nothing polls: both
 // sleep until a shard's log grows. Under load a transaction carries many events of many shards; when
-// little happens it carries one, at once. The folder sqlite opens files for it; any
-// database/sql driver whose database knows INSERT … ON CONFLICT and $1 does.
+// little happens it carries one, at once. The folder sqlite opens files for it, with connections
+// that commit nothing while a handler has them; guard.go says what becomes of other drivers.
 package readside

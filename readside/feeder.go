@@ -3,6 +3,8 @@ package readside
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/skerryhq/skerry/journal"
@@ -36,6 +38,7 @@ func signal(c chan struct{}) {
 func (w *worker) feed(ctx context.Context) {
 	d := newDecoder(w.cfg.Source.Types(), w.cfg.Processors)
 	for {
+		w.readAgain()
 		l := w.nextLook()
 		if l == nil {
 			if !w.idleFeeder(ctx) {
@@ -63,7 +66,7 @@ func (w *worker) nextLook() *lane {
 func (w *worker) idleFeeder(ctx context.Context) bool {
 	var retry <-chan time.Time
 	if len(w.unread) > 0 {
-		timer := time.NewTimer(w.backoff(w.unread[0].readFail))
+		timer := time.NewTimer(time.Until(earliest(w.unread)))
 		defer timer.Stop()
 		retry = timer.C
 	}
@@ -72,33 +75,60 @@ func (w *worker) idleFeeder(ctx context.Context) bool {
 		return false
 	case <-w.lookUp:
 	case <-retry:
-		unread := w.unread
-		w.unread = nil
-		for _, l := range unread {
-			w.stir(l)
-		}
 	}
 	return true
+}
+
+func earliest(unread []*lane) time.Time {
+	at := unread[0].readAt
+	for _, l := range unread[1:] {
+		if l.readAt.Before(at) {
+			at = l.readAt
+		}
+	}
+	return at
+}
+
+// readAgain stirs lanes whose log could not be read once their time has come, however busy others keep the feeder.
+func (w *worker) readAgain() {
+	if len(w.unread) == 0 {
+		return
+	}
+	now := time.Now()
+	w.unread = slices.DeleteFunc(w.unread, func(l *lane) bool {
+		if l.readAt.After(now) {
+			return false
+		}
+		l.readAt = time.Time{}
+		w.stir(l)
+		return true
+	})
 }
 
 // lookAt reads one page of a lane, if there is one and room for it.
 func (w *worker) lookAt(ctx context.Context, d *decoder, l *lane) {
 	head, serves := w.cfg.Source.Head(l.shard)
-	from, life, wanted := w.wants(l, head, serves)
-	if !wanted {
+	ask, wanted := w.wants(l, head, serves)
+	if !wanted || !l.readAt.IsZero() {
 		return
 	}
-	page, err := w.tails[l.shard].read(ctx, d, from, w.cfg.PageBytes)
+	page, err := w.tails[l.shard].read(ctx, d, ask.from, ask.bytes)
 	if ctx.Err() != nil {
 		return
 	}
-	if w.deliver(l, life, page, err) {
+	if w.deliver(l, ask, page, err) {
 		w.stir(l) // there may be more
 	}
 }
 
+// ask is what the feeder reads for a lane, and the life that it reads it for.
+type ask struct {
+	from, life uint64
+	bytes      int // at least one record
+}
+
 // wants tells whether a lane is to be read, from where, and notes when the shard comes or goes.
-func (w *worker) wants(l *lane, head journal.Header, serves bool) (from, life uint64, wanted bool) {
+func (w *worker) wants(l *lane, head journal.Header, serves bool) (ask, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
@@ -109,22 +139,33 @@ func (w *worker) wants(l *lane, head journal.Header, serves bool) (from, life ui
 		w.load(l)
 	case l.phase == loading && l.reason != "":
 		w.load(l) // its position was beyond what was known here
-	case l.phase != following && l.phase != blocked:
+	case !l.reads():
 	case head.Number < l.next:
+	case l.tied && l.bytes > 0:
 	case w.bytes >= w.cfg.BufferBytes:
-		w.stalled = append(w.stalled, l)
+		w.stall(l)
+	case l.tied:
+		return ask{l.next, l.life, 1}, true
 	default:
-		return l.next, l.life, true
+		return ask{l.next, l.life, w.cfg.PageBytes}, true
 	}
-	return 0, 0, false
+	return ask{}, false
+}
+
+// stall lets a lane wait for room, once however often its shard changes. The lock is held.
+func (w *worker) stall(l *lane) {
+	if !l.stalled {
+		l.stalled = true
+		w.stalled = append(w.stalled, l)
+	}
 }
 
 // deliver hands a page to the worker; true means that more may follow.
-func (w *worker) deliver(l *lane, life uint64, page []*record, err error) bool {
+func (w *worker) deliver(l *lane, a ask, page []*record, err error) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if l.life != life {
-		return l.phase == following
+	if l.life != a.life || l.next != a.from || !l.reads() {
+		return l.reads() // it was given up or began to wait meanwhile
 	}
 	for _, r := range page {
 		if broken := l.check(r); broken != nil {
@@ -146,7 +187,9 @@ func (w *worker) deliver(l *lane, life uint64, page []*record, err error) bool {
 		w.halt(l, err)
 	default:
 		l.readFail++
+		l.readAt = time.Now().Add(w.backoff(l.readFail))
 		w.unread = append(w.unread, l)
+		w.note(l, fmt.Errorf("the log cannot be read now, it is tried again: %w", err))
 		w.log.Warn("a log cannot be read now", "processor", w.name, "shard", l.shard, "record", l.next, "failures", l.readFail, "err", err)
 	}
 	return false
@@ -174,7 +217,7 @@ func (w *worker) load(l *lane) {
 func (w *worker) drop(l *lane, next phase) {
 	w.bytes -= l.bytes
 	l.life++
-	l.phase, l.reason, l.ahead, l.ready = next, "", ahead{}, nil
+	l.phase, l.reason, l.ahead, l.ready, l.tied = next, "", ahead{}, nil, false
 	w.roomAgain()
 }
 
@@ -192,7 +235,9 @@ func (w *worker) roomAgain() {
 		return
 	}
 	for _, l := range w.stalled {
+		l.stalled = false
 		w.stir(l)
 	}
-	w.stalled = nil
+	clear(w.stalled)
+	w.stalled = w.stalled[:0]
 }

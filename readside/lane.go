@@ -23,10 +23,16 @@ type lane struct {
 	ahead
 	ready    []*record // read, not yet seen by the worker
 	offered  bool      // the worker knows that there is something to do
+	stalled  bool      // the feeder waits for room to read it
+	tied     bool      // its next command failed or is blocked: it is read one record at a time
+	until    time.Time // it rests until then
 	readFail int       // reads that failed in a row
 	shown    shown
 	reached  uint64 // offset committed
 	waiters  []waiter
+
+	// readAt is the feeder's alone: a read failed, and none is tried before.
+	readAt time.Time
 
 	// What follows is the worker's alone.
 	stored stored
@@ -40,9 +46,7 @@ type lane struct {
 	trouble *trouble
 	// careful is the offset up to which commands go one by one, after a commit that failed.
 	careful  uint64
-	until    time.Time // it rests until then
-	setbacks int       // in a row, that were no command's fault
-	steps    []step    // room for a share
+	setbacks int // in a row, that were no command's fault
 }
 
 type phase int
@@ -62,6 +66,9 @@ const (
 func (p phase) String() string {
 	return [...]string{"passive", "loading", "following", "blocked", "halted"}[p]
 }
+
+// reads tells that the lane follows and does not wait. The lock is held.
+func (l *lane) reads() bool { return l.phase == following && l.until.IsZero() }
 
 // ahead is where the feeder reads on, and what must hold for the next record.
 type ahead struct {
@@ -111,4 +118,9 @@ func (a *ahead) check(r *record) error {
 func (a *ahead) accept(r *record) {
 	a.next, a.offset, a.epoch, a.within = r.Number+1, r.FirstOffset+r.Events, r.Epoch, false
 	a.bytes += r.size
+}
+
+// ahead is where to read on behind a position.
+func (p position) ahead() ahead {
+	return ahead{next: p.record + 1, offset: p.offset + 1, epoch: p.epoch, within: true}
 }

@@ -20,7 +20,7 @@ func (w *worker) loadSome(ctx context.Context) bool {
 	w.mu.Unlock()
 
 	var only *uint32
-	if len(lanes) == 1 {
+	if len(lanes) == 1 && w.store.checked {
 		only = &lanes[0].shard
 	}
 	found, err := w.store.loadAll(ctx, only)
@@ -34,6 +34,7 @@ func (w *worker) loadSome(ctx context.Context) bool {
 		return true
 	}
 	w.setBack()
+	w.checkHistory(found)
 	for _, l := range lanes {
 		if w.halted() {
 			break
@@ -43,14 +44,33 @@ func (w *worker) loadSome(ctx context.Context) bool {
 	return true
 }
 
+// checkHistory looks at all shards before the first transaction, those of other nodes too: rows
+// of two histories would otherwise stand side by side before it is noticed.
+func (w *worker) checkHistory(found map[uint32]*loaded) {
+	if w.store.checked {
+		return
+	}
+	w.store.checked = true
+	for shard, at := range found {
+		if at.history != w.store.history {
+			w.otherHistory(shard, at)
+			return
+		}
+	}
+}
+
+func (w *worker) otherHistory(shard uint32, at *loaded) {
+	w.stopAll(fmt.Errorf("processor %s followed history %s up to shard %d offset %d, and this journal is history %s (it was restored, or is another one): empty its tables and readside.Forget it, or give the processor a new name",
+		w.name, at.history, shard, at.offset, w.store.history))
+}
+
 // begin puts a lane where the store says it stopped.
 func (w *worker) begin(ctx context.Context, l *lane, at *loaded) {
 	if at == nil {
 		at = &loaded{parked: map[journal.Entity]int{}}
 	}
 	if at.exists && at.history != w.store.history {
-		w.stopAll(fmt.Errorf("processor %s followed history %s up to shard %d offset %d, and this journal is history %s (it was restored, or is another one): empty its tables and readside.Forget it, or give the processor a new name",
-			w.name, at.history, l.shard, at.offset, w.store.history))
+		w.otherHistory(l.shard, at)
 		return
 	}
 	if l.stored.exists && !at.exists {

@@ -41,12 +41,24 @@ func (w *worker) settle(s *share) {
 		return // it was given up meanwhile
 	}
 	w.pass(l, s.end)
+	w.untie(l)
 	l.shown.position, l.shown.parkedEntities, l.shown.parkedCommands = l.stored.position, len(l.parked), l.rows
 	l.shown.handled += uint64(events) //nolint:gosec // a count
 	w.showNext(l)
 	w.reach(l, l.stored.offset)
 	if len(l.todo) > 0 || len(l.ready) > 0 {
 		w.offer(l)
+	}
+}
+
+// untie lets a lane that has moved read ahead again, unless it waits for more. The lock is held.
+func (w *worker) untie(l *lane) {
+	switch {
+	case l.phase == blocked:
+		w.shed(l)
+	case l.tied:
+		l.tied = l.trouble != nil
+		w.stir(l)
 	}
 }
 
@@ -136,6 +148,9 @@ func (w *worker) commandFailed(f *failure) {
 		w.offer(l)
 	}
 	w.showNext(l)
+	if wait > 0 && l.phase == following && l.life == f.share.life {
+		w.shed(l)
+	}
 }
 
 // attempted counts an attempt and tells how long to wait for the next.

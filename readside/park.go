@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -21,11 +22,12 @@ func (s *store) park(ctx context.Context, tx *sql.Tx, st *step, why *trouble) er
 // maxErrorText limits the bytes of an error that are kept.
 const maxErrorText = 4096
 
+// cutText makes a text of an error that can be stored and sent: valid UTF-8 without zero bytes, not too long.
 func cutText(text string) string {
-	if len(text) <= maxErrorText {
-		return text
+	if len(text) > maxErrorText {
+		text = text[:maxErrorText]
 	}
-	return text[:maxErrorText]
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "?"), "\x00", "?")
 }
 
 // block stops a lane until parked commands are retried. The lock is held.

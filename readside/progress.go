@@ -18,6 +18,8 @@ type store struct {
 	processor  string
 	history    string
 	statements *statements
+	// checked tells that all rows were seen to be of this history.
+	checked bool
 }
 
 func newStore(p Processor, history string) *store {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/skerryhq/skerry/entity"
@@ -15,7 +16,8 @@ import (
 // rows, so it carries it out between two transactions.
 type verb struct {
 	of   journal.Entity
-	done chan error // gets one value
+	ctx  context.Context //nolint:containedctx // whoever asked waits no longer than this
+	done chan error      // gets one value
 }
 
 // maxVerbs bounds the requests that wait.
@@ -26,13 +28,14 @@ const retryChunk = 100
 
 // Retry handles the parked commands of an entity, in order, and returns when the last of them
 // is committed; events that arrived meanwhile follow. If one fails again the entity stays parked
-// from there on, and the error is returned. It wraps ErrNotParked if nothing of the entity is parked.
+// from there on, and the error is returned. It wraps ErrNotParked if nothing of the entity is parked, ErrPaused or
+// ErrHalted if the processor does nothing now.
 func (r *Runner) Retry(ctx context.Context, processor, entityType, entityID string) error {
 	w, err := r.worker(processor)
 	if err != nil {
 		return err
 	}
-	v := &verb{journal.Entity{Type: entityType, ID: entityID}, make(chan error, 1)}
+	v := &verb{journal.Entity{Type: entityType, ID: entityID}, ctx, make(chan error, 1)}
 	if err := w.request(v); err != nil {
 		return err
 	}
@@ -49,12 +52,39 @@ func (r *Runner) Retry(ctx context.Context, processor, entityType, entityID stri
 func (w *worker) request(v *verb) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if err := w.refusal(); err != nil {
+		return err
+	}
+	w.verbs = slices.DeleteFunc(w.verbs, func(v *verb) bool { return v.ctx.Err() != nil })
 	if len(w.verbs) >= maxVerbs {
 		return fmt.Errorf("readside: %d requests wait for processor %s already: try again later", maxVerbs, w.name)
 	}
 	w.verbs = append(w.verbs, v)
 	signal(w.wake)
 	return nil
+}
+
+// refusal is why no request can be carried out until an operator acts; nil if it can. The lock is held.
+func (w *worker) refusal() error {
+	switch {
+	case w.reason != "":
+		return refused(ErrHalted, "skerry/halted", "processor %s has stopped for good: %s", w.name, w.reason)
+	case w.paused:
+		return refused(ErrPaused, "skerry/paused", "processor %s is paused: resume it first", w.name)
+	}
+	return nil
+}
+
+// refuse answers all requests that wait, once none can be carried out. The lock is held.
+func (w *worker) refuse() {
+	why := w.refusal()
+	if why == nil {
+		return
+	}
+	for _, v := range w.verbs {
+		v.done <- why
+	}
+	w.verbs = nil
 }
 
 // verb carries out a part of the oldest request; the rest waits behind others, and so
@@ -68,10 +98,14 @@ func (w *worker) verb(ctx context.Context) bool {
 	v := w.verbs[0]
 	w.verbs = w.verbs[1:]
 	w.mu.Unlock()
+	if v.ctx.Err() != nil {
+		return true // nobody waits for it
+	}
 	more, err := w.retry(ctx, v.of)
 	if more {
 		w.mu.Lock()
 		w.verbs = append(w.verbs, v)
+		w.refuse()
 		w.mu.Unlock()
 	} else {
 		v.done <- told(err)
@@ -82,14 +116,14 @@ func (w *worker) verb(ctx context.Context) bool {
 
 // told makes an error one that operators' tools understand.
 func told(err error) error {
-	var no *notFoundError
+	var no *refusedError
 	switch {
 	case err == nil || errors.As(err, &no):
 		return err
 	case isUnavailable(err):
-		return &entity.Error{Kind: entity.ErrUnavailable, Reason: err.Error(), Cause: err}
+		return &entity.Error{Kind: entity.ErrUnavailable, Reason: cutText(err.Error()), Cause: err}
 	}
-	return &entity.Error{Kind: entity.ErrFailed, Reason: err.Error(), Cause: err}
+	return &entity.Error{Kind: entity.ErrFailed, Reason: cutText(err.Error()), Cause: err}
 }
 
 // parkedRow is a parked command as the store holds it.
@@ -133,8 +167,11 @@ func (w *worker) readParked(ctx context.Context, l *lane, of journal.Entity, row
 			return nil, err
 		}
 		c := r.commandAt(row.offset)
+		if c == nil && row.offset >= r.FirstOffset && row.offset-r.FirstOffset < r.Events {
+			c = &command{shard: l.shard, of: of, first: row.offset} // no rule takes its events any more: it is done
+		}
 		if c == nil || c.of != of {
-			return nil, fmt.Errorf("readside: skerry_parked of processor %s names record %d, offset %d of shard %d for %s %s, where the log has another or no processor takes its events any more", w.name, row.record, row.offset, l.shard, of.Type, of.ID)
+			return nil, fmt.Errorf("readside: skerry_parked of processor %s names record %d, offset %d of shard %d for %s %s, where the log has another command", w.name, row.record, row.offset, l.shard, of.Type, of.ID)
 		}
 		steps = append(steps, step{lane: l, record: r, command: c})
 	}
@@ -195,41 +232,49 @@ func (w *worker) retryBroken(l *lane, err error) error {
 // position. With an error, it is stored with the last of them instead of handling that. At is
 // the command whose handler failed, or -1.
 func (w *worker) tryParked(ctx context.Context, l *lane, steps []step, known error) (at int, err error) {
-	w.store.statements.prepare(ctx)
-	tx, err := w.store.db.BeginTx(ctx, nil)
+	tx, err := w.store.begin(ctx)
 	if err != nil {
 		return -1, err
 	}
-	defer func() { _ = tx.Rollback() }()
-	w.store.statements.begin(tx)
-	bounded, cancel := context.WithTimeout(handlerContext{ctx, w.store.statements}, w.cfg.HandlerTimeout)
-	defer cancel()
-	defer context.AfterFunc(bounded, func() { w.reportRunning(bounded) })()
-	moved, err := w.store.move(bounded, tx, l.shard, l.stored, l.stored.position)
+	moved, at, err := w.fillParked(ctx, tx, l, steps, known)
 	if err != nil {
-		return -1, err
-	}
-	if at, err := w.handleParked(bounded, tx, steps, known); err != nil {
+		if tx.mayBeCommitted(err, tx.rollback()) {
+			return -1, err // the store tells which rows are left
+		}
 		return at, err
 	}
-	if err := tx.Commit(); err != nil {
+	if err := tx.commit(); err != nil {
 		return -1, err
 	}
 	l.stored = moved
 	return -1, nil
 }
 
-func (w *worker) handleParked(ctx context.Context, tx *sql.Tx, steps []step, known error) (at int, err error) {
+func (w *worker) fillParked(ctx context.Context, tx *transaction, l *lane, steps []step, known error) (moved stored, at int, err error) {
+	bounded, cancel := context.WithTimeout(handlerContext{ctx, w.store.statements}, w.cfg.HandlerTimeout)
+	defer cancel()
+	defer context.AfterFunc(bounded, func() { w.reportRunning(bounded) })()
+	moved, err = w.store.move(bounded, tx.Tx, l.shard, l.stored, l.stored.position)
+	if err != nil {
+		return moved, -1, err
+	}
+	at, err = w.parkedApart(bounded, tx, steps, known)
+	return moved, at, err
+}
+
+// handleParked deletes the row of a command before it handles that: should the database let a
+// handler commit, the command does not come twice.
+func (w *worker) handleParked(ctx context.Context, tx *transaction, steps []step, known error) (at int, err error) {
 	defer w.running.Store(nil)
 	for i := range steps {
 		if known != nil && i == len(steps)-1 {
-			return -1, w.store.failedAgain(ctx, tx, &steps[i], known)
+			return -1, w.store.failedAgain(ctx, tx.Tx, &steps[i], known)
+		}
+		if err := w.store.unpark(ctx, tx.Tx, &steps[i]); err != nil {
+			return -1, err
 		}
 		if err := w.handle(ctx, tx, &steps[i]); err != nil {
 			return i, err
-		}
-		if err := w.store.unpark(ctx, tx, &steps[i]); err != nil {
-			return -1, err
 		}
 	}
 	return -1, nil
@@ -307,6 +352,7 @@ func (r *Runner) setPaused(processor string, paused bool) error {
 		w.log.Info("a processor is paused or resumed by an operator", "processor", w.name, "paused", paused, "at", time.Now())
 	}
 	w.paused = paused
+	w.refuse()
 	signal(w.wake)
 	return nil
 }

@@ -32,8 +32,11 @@ var (
 	// command that the token is of is done all the same.
 	ErrBehind = errors.New("readside: the processor is behind")
 
-	// ErrHalted is wrapped by Halted.
+	// ErrHalted is wrapped by Halted, and by what such a processor cannot do.
 	ErrHalted = errors.New("readside: the processor has stopped for good")
+
+	// ErrPaused is wrapped by what a paused processor cannot do.
+	ErrPaused = errors.New("readside: the processor is paused")
 
 	// ErrUnknownProcessor is wrapped when no processor has that name.
 	ErrUnknownProcessor = errors.New("readside: no such processor")
@@ -163,13 +166,17 @@ func (r *Runner) names() string {
 
 // notFound is an error that operators' tools understand, too.
 func notFound(kind error, format string, args ...any) error {
-	return &notFoundError{kind, &entity.Rejection{Code: "skerry/not-found", Message: fmt.Sprintf(format, args...)}}
+	return refused(kind, "skerry/not-found", format, args...)
 }
 
-type notFoundError struct {
+func refused(kind error, code, format string, args ...any) error {
+	return &refusedError{kind, &entity.Rejection{Code: code, Message: fmt.Sprintf(format, args...)}}
+}
+
+type refusedError struct {
 	kind error
 	no   *entity.Rejection
 }
 
-func (e *notFoundError) Error() string   { return e.kind.Error() + ": " + e.no.Message }
-func (e *notFoundError) Unwrap() []error { return []error{e.kind, e.no} }
+func (e *refusedError) Error() string   { return e.kind.Error() + ": " + e.no.Message }
+func (e *refusedError) Unwrap() []error { return []error{e.kind, e.no} }

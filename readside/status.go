@@ -50,11 +50,11 @@ func (w *worker) state() *adminv1.Processor {
 	p := &adminv1.Processor{Name: w.name, State: "running"}
 	switch {
 	case w.reason != "":
-		p.State, p.Reason = "halted", w.reason
+		p.State, p.Reason = "halted", cutText(w.reason)
 	case w.paused:
 		p.State, p.Reason = "paused", "by an operator"
 	case w.awayErr != nil:
-		p.State, p.Reason = "waiting", w.awayErr.Error()
+		p.State, p.Reason = "waiting", cutText(w.awayErr.Error())
 	}
 	for _, l := range w.lanes {
 		p.SlowHandlers += l.shown.slow
@@ -66,13 +66,16 @@ func (w *worker) shardStatus(l *lane, head journal.Header) *adminv1.ProcessorSha
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := &adminv1.ProcessorShard{
-		Shard: l.shard, State: l.phase.String(), Reason: l.reason, Record: l.shown.record, Offset: l.shown.offset, Epoch: l.shown.epoch,
+		Shard: l.shard, State: l.phase.String(), Reason: cutText(l.reason), Record: l.shown.record, Offset: l.shown.offset, Epoch: l.shown.epoch,
 		HeadOffset: max(head.NextOffset()-1, l.shown.offset), HandledEvents: l.shown.handled, Errors: l.shown.errors,
 		ParkedEntities: int64(l.shown.parkedEntities), ParkedCommands: int64(l.shown.parkedCommands),
-		LastError: l.shown.lastError, LastErrorAt: timestamp(l.shown.lastErrorAt), RetryAt: timestamp(l.shown.retryAt),
+		LastError: cutText(l.shown.lastError), LastErrorAt: timestamp(l.shown.lastErrorAt), RetryAt: timestamp(l.shown.retryAt),
+	}
+	if l.phase == following && l.readFail > 0 {
+		s.State, s.Reason = "retrying", "its log cannot be read now"
 	}
 	if l.phase == following && l.shown.failing != "" {
-		s.State, s.Reason = "retrying", l.shown.failing
+		s.State, s.Reason = "retrying", cutText(l.shown.failing)
 	}
 	return s
 }
@@ -134,6 +137,7 @@ func (s *store) list(ctx context.Context) (*adminv1.ParkedEntities, error) {
 		if err := rows.Scan(&e.Type, &e.Id, &e.Shard, &e.Record, &e.Offset, &e.Error, &e.Attempts, &since, &e.Commands); err != nil {
 			return err
 		}
+		e.Error = cutText(e.GetError()) // an older release stored it as it came
 		e.Since = timestamppb.New(time.UnixMilli(since))
 		list.Entities = append(list.Entities, e)
 		return nil

@@ -12,20 +12,25 @@ import (
 type tail struct {
 	source Source
 	shard  uint32
-	room   int // bytes kept; 0 if there is nobody to share with
+	room   int // bytes kept at most; 0 if there is nobody to share with
 
 	mu    sync.Mutex
 	kept  []*record // without gaps
 	bytes int
 }
 
-// tailBytes bounds the records that a node keeps for processors to share.
-const tailBytes = 16 << 20
+// tailBytes bounds the records that a node keeps for processors to share: each shard has its part, and no fewer
+// than minTailBytes, so that above 256 shards the bound is their number times that. A record that is larger than its shard's
+// part is not shared: each processor reads it for itself.
+const (
+	tailBytes    = 16 << 20
+	minTailBytes = 64 << 10
+)
 
 func newTails(source Source, processors int) []*tail {
 	room := 0
 	if processors > 1 {
-		room = max(tailBytes/source.Shards(), 64<<10)
+		room = max(tailBytes/source.Shards(), minTailBytes)
 	}
 	tails := make([]*tail, source.Shards())
 	for i := range tails {
@@ -99,7 +104,7 @@ func (t *tail) keep(read []*record) {
 		t.bytes += r.size
 	}
 	n := 0
-	for t.bytes > t.room && n < len(t.kept)-1 {
+	for t.bytes > t.room {
 		t.bytes -= t.kept[n].size
 		n++
 	}

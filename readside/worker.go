@@ -45,10 +45,13 @@ type worker struct {
 	unread []*lane // reading failed
 
 	// The worker's alone.
-	resting  []*lane // until their time
-	failures int     // transactions in a row that the database did not take
+	resting  []*lane   // until their time
+	restEnds time.Time // when the first of them goes on, or earlier
+	steps    []step    // of the batch that is under way
+	failures int       // transactions in a row that the database did not take
 	routes   map[*kind][]*SQLRule
 	running  atomic.Pointer[command] // whose handlers run now
+	under    *step                   // the same, for the worker itself
 }
 
 func newWorker(cfg Config, p Processor, tails []*tail) *worker {
@@ -75,6 +78,7 @@ func (w *worker) work(ctx context.Context, stop <-chan struct{}) {
 		if ctx.Err() != nil {
 			return
 		}
+		w.wakeDue()
 		if w.loadSome(ctx) || w.verb(ctx) || w.commitSome(ctx) {
 			continue
 		}
@@ -86,6 +90,7 @@ func (w *worker) work(ctx context.Context, stop <-chan struct{}) {
 
 // sleep waits until there is something to do; false means that the worker stops.
 func (w *worker) sleep(ctx context.Context, stop <-chan struct{}) bool {
+	w.forget()
 	var due <-chan time.Time
 	if at := w.nextDue(); !at.IsZero() {
 		timer := time.NewTimer(time.Until(at))
@@ -99,7 +104,6 @@ func (w *worker) sleep(ctx context.Context, stop <-chan struct{}) bool {
 		return false
 	case <-w.wake:
 	case <-due:
-		w.wakeResting()
 	}
 	return true
 }
@@ -114,26 +118,30 @@ func (w *worker) nextDue() time.Time {
 	if !w.away.IsZero() {
 		return w.away
 	}
-	var at time.Time
-	for _, l := range w.resting {
-		if at.IsZero() || l.until.Before(at) {
-			at = l.until
-		}
-	}
-	return at
+	return w.restEnds
 }
 
-func (w *worker) wakeResting() {
+// wakeDue goes on with what has waited long enough, however busy others keep the worker.
+func (w *worker) wakeDue() {
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.away.After(now) {
 		w.away = time.Time{}
 	}
+	if !w.restEnds.IsZero() && !w.restEnds.After(now) {
+		w.wakeResting(now)
+	}
+}
+
+// wakeResting wakes the lanes whose time has come. The lock is held.
+func (w *worker) wakeResting(now time.Time) {
 	left := w.resting[:0]
+	w.restEnds = time.Time{}
 	for _, l := range w.resting {
 		if l.until.After(now) {
 			left = append(left, l)
+			w.restEnds = sooner(w.restEnds, l.until)
 			continue
 		}
 		l.until = time.Time{}
@@ -159,6 +167,15 @@ func (w *worker) rest(l *lane, d time.Duration) {
 	}
 	l.until = time.Now().Add(d)
 	l.shown.retryAt = l.until
+	w.restEnds = sooner(w.restEnds, l.until)
+}
+
+// sooner is the first of two times; a zero one is none.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // idle tells that no transaction may begin now. The lock is held.
@@ -213,5 +230,6 @@ func (w *worker) stopAll(why error) {
 		l.reason = w.reason
 		w.wakeWaiting(l)
 	}
+	w.refuse()
 	w.log.Error("a processor stops; the others go on", "processor", w.name, "err", why)
 }

@@ -87,6 +87,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %s: %w", cfg.Path, err)
 	}
+	path = resolve(path)
 	cfg.Path = path
 	lock, err := lock(path)
 	if err != nil {
@@ -99,19 +100,39 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	return d, nil
 }
 
+// maxLinks is how many symbolic links are followed one after another.
+const maxLinks = 32
+
+// resolve follows symbolic links, since the lock stands beside the file itself, which need not exist
+// yet. What cannot be resolved is left as it is: opening it says why.
+func resolve(path string) string {
+	for range maxLinks {
+		if folder, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
+			path = filepath.Join(folder, filepath.Base(path))
+		}
+		to, err := os.Readlink(path)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(path), to)
+		}
+		path = to
+	}
+	return path
+}
+
 func (d *DB) open(ctx context.Context, cfg Config) (err error) {
-	if d.write, err = sql.Open("sqlite", address(cfg, false)); err != nil {
+	if d.read, err = sql.Open("sqlite", address(cfg, true)); err != nil {
 		return err
 	}
+	d.write = sql.OpenDB(&connector{d.read.Driver(), address(cfg, false)})
 	d.write.SetMaxOpenConns(1)
 	d.write.SetMaxIdleConns(1)
 	if err := checkFile(ctx, d.write); err != nil {
 		return err
 	}
 	if err := takeSteps(ctx, d.write, cfg); err != nil {
-		return err
-	}
-	if d.read, err = sql.Open("sqlite", address(cfg, true)); err != nil {
 		return err
 	}
 	d.read.SetMaxOpenConns(cfg.Readers)

@@ -215,3 +215,79 @@ func TestFolderThatCannotBeWrittenIsExplained(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 }
+
+func TestAFileIsInUseByEachOfItsNames(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, link, folder := filepath.Join(dir, "rows.db"), filepath.Join(dir, "link.db"), filepath.Join(dir, "folder")
+	for name, to := range map[string]string{link: "rows.db", folder: dir} {
+		if err := os.Symlink(to, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names := []string{path, link, filepath.Join(folder, "link.db")}
+	for _, first := range names { // the link leads nowhere the first time
+		db := open(t, sqlite.Config{Path: first})
+		for _, second := range names {
+			if again, err := sqlite.Open(t.Context(), sqlite.Config{Path: second}); !errors.Is(err, sqlite.ErrInUse) {
+				t.Errorf("%s is open as %s, and %s gives %v", path, first, second, err)
+				if err == nil {
+					_ = again.Close()
+				}
+			}
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// guarded is what package readside asks of a connection.
+type guarded interface {
+	Guard()
+	Whole() bool
+	Unguard()
+}
+
+func TestAGuardedConnectionCommitsNothing(t *testing.T) {
+	t.Parallel()
+	db := open(t, sqlite.Config{Path: filepath.Join(t.TempDir(), "rows.db"), Steps: []string{`CREATE TABLE rows (n INTEGER)`}})
+	conn, err := db.Write().Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(do func(guarded)) {
+		if err := conn.Raw(func(c any) error { do(c.(guarded)); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask(guarded.Guard)
+	if _, err := conn.ExecContext(t.Context(), `INSERT INTO rows VALUES (1)`); err == nil || count(t, db) != 0 {
+		t.Errorf("a statement outside a transaction is committed (%v)", err)
+	}
+	ask(func(g guarded) {
+		if g.Whole() {
+			t.Error("it does not tell that something was rolled back")
+		}
+		g.Guard()
+	})
+	tx, err := conn.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.ExecContext(t.Context(), `INSERT INTO rows VALUES (2); SAVEPOINT s; INSERT INTO rows VALUES (3); ROLLBACK TO s; RELEASE s`); err != nil {
+		t.Fatal(err)
+	}
+	ask(func(g guarded) {
+		if !g.Whole() {
+			t.Error("a savepoint of the user's own counts as the end of the transaction")
+		}
+		g.Unguard()
+	})
+	if err := tx.Commit(); err != nil || count(t, db) != 1 {
+		t.Errorf("after Unguard, %d rows are committed (%v), want 1", count(t, db), err)
+	}
+	if err := errors.Join(conn.Close(), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
