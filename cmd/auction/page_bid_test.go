@@ -135,23 +135,28 @@ func (f *flaky) note(key string) int {
 }
 
 // The first try is taken by the lot and its answer lost; the second is never answered, for the page is
-// left; the third, of the page loaded anew, is answered busy; the fourth gets through.
+// left; the third and the fourth, of the page loaded anew, are refused, which says nothing of the first; the fifth gets through.
 func anUnknownOutcome(t *testing.T, browser *chromium.Browser) {
 	h := openHouse(t)
 	h.put("lamp", "A brass lamp", 10_00, time.Hour)
-	second, third := make(chan bool), make(chan bool)
+	second, last := make(chan bool), make(chan bool)
+	refuse := func(w http.ResponseWriter, status int, code string) bool {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_, _ = fmt.Fprintf(w, `{"code":%q,"reason":"a test","remedy":"wait"}`, code)
+		return true
+	}
 	f := newFlaky(t, h, func(n int, w http.ResponseWriter) bool {
 		switch n {
 		case 2:
 			<-second
 			panic(http.ErrAbortHandler)
 		case 3:
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(http.StatusServiceUnavailable)
-			_, _ = w.Write([]byte(`{"code":"skerry/unavailable","reason":"a test","remedy":"wait"}`))
-			return true
+			return refuse(w, http.StatusServiceUnavailable, "skerry/unavailable")
 		case 4:
-			<-third
+			return refuse(w, http.StatusInternalServerError, "skerry/failed")
+		case 5:
+			<-last
 		}
 		return false
 	}, func(n int) {
@@ -162,6 +167,7 @@ func anUnknownOutcome(t *testing.T, browser *chromium.Browser) {
 	ann := browser.Person(t)
 	ann.Expect("net::ERR_")
 	ann.Expect("503 (Service Unavailable)")
+	ann.Expect("500 (Internal Server Error)")
 	ann.Open(f.URL + "/lots/lamp")
 	bidFrom(ann, "ann", "25")
 	ann.WaitFor(said("Your bid may have been taken or not. Asking again; it counts once at most."))
@@ -169,7 +175,7 @@ func anUnknownOutcome(t *testing.T, browser *chromium.Browser) {
 	ann.Open(f.URL + "/lots/lamp")
 	ann.WaitFor(said("Your bid may have been taken or not")) // also after an answer that the repeat did not run
 	close(second)
-	close(third)
+	close(last)
 	ann.WaitFor(said("Your bid is taken. You lead at 10.00"))
 
 	f.mu.Lock()

@@ -18,9 +18,11 @@ func theClerkSells(t *testing.T, browser *chromium.Browser) {
 	h.put("violin", "A violin, restored", 200_00, 0)
 	h.put("globe", "A globe of 1911", 5_00, 0)
 	h.put("lamp", "A brass lamp", 10_00, time.Hour) // is not sold here
-	clerk, ann := browser.Person(t), browser.Person(t)
+	clerk, ann, bob := browser.Person(t), browser.Person(t), browser.Person(t)
 	clerk.Open(h.url + "/clerk")
 	ann.Open(h.url + "/lots/violin")
+	bob.Open(h.url + "/results")
+	bob.WaitFor(`!empty.hidden`)
 	clerk.WaitFor(`document.querySelectorAll("#queue li").length === 2`)
 
 	clerk.Click("#call")
@@ -50,6 +52,7 @@ func theClerkSells(t *testing.T, browser *chromium.Browser) {
 	clerk.WaitFor(idle + `document.getElementById("raise").disabled`)
 	clerk.Click("#close")
 	clerk.WaitFor(idle + `hammer.textContent === "Sold" && ` + said("Sold to Paddle 7 for 320.00."))
+	bob.WaitFor(`document.querySelector("[data-lot=violin]")?.textContent.startsWith("A violin, restored") && document.querySelector("[data-lot=violin]").textContent.includes("Paddle 7")`)
 	ann.WaitFor(`state.textContent === "Sold" && leader.textContent === "Paddle 7" && mine.textContent === "You did not win this lot."`)
 
 	clerk.Click("#call")
@@ -83,6 +86,11 @@ func aLateBidStopsTheHammer(t *testing.T, browser *chromium.Browser) {
 	if h.send("violin", &auctionv1.PlaceBid{Bidder: "bob", AmountCents: 400_00}).GetClosed() {
 		t.Error("the lot was closed at a price that the clerk had not seen")
 	}
+	clerk.WaitFor(idle + `leader.textContent.startsWith("bob, online")`)
+	clerk.Press("g")
+	clerk.WaitFor(idle + `hammer.textContent === "Going once"`)
+	h.bid("violin", "cid", 500_00)
+	clerk.WaitFor(`leader.textContent.startsWith("cid, online") && hammer.textContent === "Live"`) // it is up again
 }
 
 func theClerksKeys(t *testing.T, browser *chromium.Browser) {

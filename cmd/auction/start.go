@@ -110,7 +110,7 @@ func (s *Service) startReadModel(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
-	live := s.lots.Live(feed)
+	live := catalogue.Live(feed)
 	live.Logger = cfg.Logger
 	s.live, err = stream.New(live)
 	return err
@@ -125,7 +125,7 @@ func (s *Service) openDoors(_ context.Context, cfg Config) error {
 	public := http.NewServeMux()
 	public.Handle("/", commands)
 	public.Handle("/v1/stream", s.live)
-	s.lots.Mount(public, s.processors, cfg.Logger)
+	s.lots.Mount(public, s.processors, s.host.Feed(), cfg.Logger)
 	page.Mount(public)
 	operators := admin.New(admin.Entities(s.host), admin.Processors(s.processors), admin.Runtime("auction"), admin.Profiles())
 	if s.public, err = listen(cfg.HTTP, public, cfg.Logger, s.broken); err != nil {

@@ -24,12 +24,21 @@ const paramCommand = "command"
 // writeAccepted answers a command that runs on its own from here on. It promises nothing: only
 // the answer below its Location does.
 func writeAccepted(w http.ResponseWriter, t target, req *entity.Request) error {
-	at := strings.Join([]string{root, url.PathEscape(req.Type), url.PathEscape(req.ID), replies, url.PathEscape(req.Key.Name)}, "/") +
+	at := strings.Join([]string{root, segment(req.Type), segment(req.ID), replies, segment(req.Key.Name)}, "/") +
 		"?" + paramCommand + "=" + url.QueryEscape(t.command.Short)
 	h := w.Header()
 	h.Set("Location", at)
 	h.Set(headerApplied, respondAsync)
 	return writeMessage(w, http.StatusAccepted, &apiv1.Accepted{Reply: at}, complete)
+}
+
+// segment escapes a text as one part of a path. The names "." and ".." mean other parts to servers, unless their dots are
+// escaped too.
+func segment(text string) string {
+	if text == "." || text == ".." {
+		return strings.ReplaceAll(text, ".", "%2E")
+	}
+	return url.PathEscape(text)
 }
 
 // lookUp writes the stored answer of an earlier command.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	neturl "net/url"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +54,33 @@ func TestCommandIsAcceptedAndAnsweredLater(t *testing.T) {
 	query := s.send(t, "GET", "/v1/entities/timer/7/Empty", "", "Prefer: respond-async")
 	if query.status != 200 || query.header.Get("Preference-Applied") != "" {
 		t.Errorf("a query is answered %+v, want its reply", query)
+	}
+}
+
+// Whatever a key or an id is, the address of the answer leads to it, also through a mux, which cleans paths.
+func TestTheAddressOfAnAnswerSurvivesAMux(t *testing.T) {
+	t.Parallel()
+	mux := http.NewServeMux()
+	mux.Handle("/", serve(t, startHost(t, timers), nil))
+	url := listen(t, mux)
+	s := service{url, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	names := []string{
+		"a", ".", "..", "...", "a/b", "a//b", "/", "%2F", "a%2Fb", "%2E", "%", "ü", "💥", "a b", "a\u00a0b", "?x=1", "#", "+", `\`, ";", "&command=X", "replies",
+	}
+	for _, name := range names {
+		for at, headers := range map[string][]string{
+			"/v1/entities/timer/e/Timer": {"Idempotency-Key: " + name, "Prefer: respond-async"},
+			"/v1/entities/timer/" + strings.ReplaceAll(neturl.PathEscape(name), ".", "%2E") + "/Timer": {"Idempotency-Key: k", "Prefer: respond-async"},
+		} {
+			accepted := s.send(t, "POST", at, "{}", headers...)
+			if accepted.status != http.StatusAccepted {
+				t.Errorf("%q at %s: answered %+v", name, at, accepted)
+				continue
+			}
+			if answer := s.await(t, accepted.header.Get("Location")); answer.status != http.StatusOK {
+				t.Errorf("%q: the answer at %s is %+v", name, accepted.header.Get("Location"), answer)
+			}
+		}
 	}
 }
 

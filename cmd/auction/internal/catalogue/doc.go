@@ -9,7 +9,7 @@
 //	db, err := sqlite.Open(ctx, sqlite.Config{Path: path, Steps: catalogue.Steps()})
 //	lots := catalogue.New(db.Write(), db.Read(), host.Feed().History())
 //	runner, err := readside.Start(ctx, readside.Config{Source: host.Feed(), Processors: []readside.Processor{lots.Processor()}})
-//	lots.Mount(mux, runner, logger) // GET /v1/lots and its like
+//	lots.Mount(mux, runner, host.Feed(), logger) // GET /v1/lots and its like
 //
 // The tables can be thrown away while the service is stopped: they are made again from the log.
 //

@@ -24,6 +24,13 @@ type Processors interface {
 	Halted(processor string) error
 }
 
+// Heads tell how far the logs have been written; an entity.Feed does.
+type Heads interface {
+	Shards() int
+	// Head returns the newest record of a shard, and whether it is known here.
+	Head(shard uint32) (head journal.Header, serves bool)
+}
+
 // The headers of a request, which may ask for rows that have seen what its token stands
 // for, and of an answer, whose token tells what its rows have seen.
 const (
@@ -35,14 +42,16 @@ const (
 const (
 	defaultPatience = 5 * time.Second
 	maxPatience     = 60 * time.Second
-	maxRequests     = 1024 // under way at a time
+	// maxRequests bounds those that use the tables at a time. Who waits for a token is not among them: the runner
+	// bounds those.
+	maxRequests = 1024
 )
 
 // Mount adds the paths of the read model to mux: GET /v1/lots, /v1/lots/{lot},
 // /v1/bidders/{bidder}/bids, /v1/results and /v1/sales, which answer as those of the gateway
 // do, errors as well; and the same questions as rpcs of auction.v1.Catalogue.
-func (c *Catalogue) Mount(mux *http.ServeMux, p Processors, log *slog.Logger) {
-	d := &door{processors: p, log: log, places: make(chan struct{}, maxRequests)}
+func (c *Catalogue) Mount(mux *http.ServeMux, p Processors, heads Heads, log *slog.Logger) {
+	d := &door{processors: p, heads: heads, log: log, places: make(chan struct{}, maxRequests)}
 	add(mux, d, "ListLots", c.ListLots, "GET /v1/lots", "")
 	add(mux, d, "ShowLot", c.ShowLot, "GET /v1/lots/{lot}", "lot")
 	add(mux, d, "ListBids", c.ListBids, "GET /v1/bidders/{bidder}/bids", "bidder")
@@ -53,8 +62,9 @@ func (c *Catalogue) Mount(mux *http.ServeMux, p Processors, log *slog.Logger) {
 // door is what all questions come through.
 type door struct {
 	processors Processors
+	heads      Heads
 	log        *slog.Logger
-	places     chan struct{} // holds one for each request under way
+	places     chan struct{} // holds one for each request that uses the tables
 }
 
 // message is a message by its type without the pointer.
@@ -93,13 +103,6 @@ func overHTTP[Q, R any, PQ message[Q], PR message[R]](d *door, ask asker[Q, R], 
 // answer asks one question, within the limits and after what the headers want to be waited for. Its
 // errors are those of an entity.Caller.
 func answer[Q, R any](ctx context.Context, d *door, h http.Header, question *Q, ask asker[Q, R]) (*R, journal.Token, error) {
-	select {
-	case d.places <- struct{}{}:
-		defer func() { <-d.places }()
-	default:
-		reason := fmt.Sprintf("%d questions are under way, the limit", maxRequests)
-		return nil, journal.Token{}, &entity.Error{Kind: entity.ErrBusy, Reason: reason, RetryAfter: time.Second}
-	}
 	after, patience, err := readHeaders(h)
 	if err != nil {
 		return nil, after, err
@@ -110,17 +113,38 @@ func answer[Q, R any](ctx context.Context, d *door, h http.Header, question *Q, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if len(after.Offsets) > 0 {
-		if err := d.wait(ctx, after); err != nil {
-			return nil, after, err
-		}
+	if err := d.wait(ctx, after); err != nil {
+		return nil, after, err
 	}
+	if err := d.enter(); err != nil {
+		return nil, after, err
+	}
+	defer d.leave()
 	reply, token, err := ask(ctx, question)
 	return reply, token, d.judge(ctx, err)
 }
 
+// enter takes a place, or tells that there is none.
+func (d *door) enter() error {
+	select {
+	case d.places <- struct{}{}:
+		return nil
+	default:
+		reason := fmt.Sprintf("%d questions are under way, the limit", maxRequests)
+		return &entity.Error{Kind: entity.ErrBusy, Reason: reason, RetryAfter: time.Second}
+	}
+}
+
+func (d *door) leave() { <-d.places }
+
 // wait lets a request see its own write.
 func (d *door) wait(ctx context.Context, token journal.Token) error {
+	if len(token.Offsets) == 0 {
+		return nil
+	}
+	if err := d.checkWritten(token); err != nil {
+		return err
+	}
 	err := d.processors.WaitFor(ctx, Name, token)
 	switch {
 	case errors.Is(err, journal.ErrToken):
@@ -129,6 +153,20 @@ func (d *door) wait(ctx context.Context, token journal.Token) error {
 		return &entity.Error{Kind: entity.ErrUnavailable, Reason: fmt.Sprintf("the read model has not seen what %s stands for: %v", headerToken, err), RetryAfter: time.Second, Cause: err}
 	}
 	return err
+}
+
+// checkWritten refuses a token that stands for events that are not there. Nobody was ever given one: a head
+// moves before the answer that tells of it goes out.
+func (d *door) checkWritten(token journal.Token) error {
+	for _, o := range token.Offsets {
+		if int64(o.Shard) >= int64(d.heads.Shards()) {
+			continue // WaitFor says what is wrong
+		}
+		if head, serves := d.heads.Head(o.Shard); serves && o.Offset >= head.NextOffset() {
+			return malformed("the header %s: shard %d has not come to offset %d: read without the token", headerToken, o.Shard, o.Offset)
+		}
+	}
+	return nil
 }
 
 // readHeaders reads what to wait for and how long.

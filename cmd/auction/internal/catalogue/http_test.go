@@ -1,6 +1,7 @@
 package catalogue_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,7 +15,9 @@ import (
 
 	"github.com/skerryhq/skerry/cmd/auction/internal/catalogue"
 	auctionv1 "github.com/skerryhq/skerry/cmd/auction/proto/auction/v1"
+	"github.com/skerryhq/skerry/journal"
 	apiv1 "github.com/skerryhq/skerry/proto/skerry/api/v1"
+	"github.com/skerryhq/skerry/readside"
 )
 
 // site is a house with its read model behind HTTP.
@@ -33,7 +36,7 @@ func newSite(t *testing.T) *site {
 	c := catalogue.New(db.Write(), db.Read(), h.host.Feed().History())
 	h.follow(c)
 	mux := http.NewServeMux()
-	c.Mount(mux, h.runner, slog.New(slog.DiscardHandler))
+	c.Mount(mux, h.runner, h.host.Feed(), slog.New(slog.DiscardHandler))
 	server := httptest.NewServer(mux)
 	t.Cleanup(func() {
 		server.Close()
@@ -96,14 +99,123 @@ func TestBeforeTheFirstEventThereIsAPositionToo(t *testing.T) {
 	}
 }
 
+// stuck is a read model that does not move until it is released.
+type stuck struct {
+	waiting  chan struct{} // gets one for each that begins to wait
+	released chan struct{}
+}
+
+func newStuck() *stuck { return &stuck{make(chan struct{}), make(chan struct{})} }
+
+func (s *stuck) Halted(string) error { return nil }
+
+func (s *stuck) WaitFor(ctx context.Context, _ string, _ journal.Token) error {
+	select {
+	case s.waiting <- struct{}{}:
+	case <-ctx.Done():
+	}
+	select {
+	case <-s.released:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: a test", readside.ErrBehind)
+	}
+}
+
+// behind is the site's handler with a read model that does not move.
+func (s *site) behind(p *stuck) http.Handler {
+	mux := http.NewServeMux()
+	s.c.Mount(mux, p, s.host.Feed(), slog.New(slog.DiscardHandler))
+	return mux
+}
+
+// ask sends one request without a network.
+func ask(t *testing.T, h http.Handler, headers map[string]string) *httptest.ResponseRecorder {
+	w, r := httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/lots", nil)
+	for name, value := range headers {
+		r.Header.Set(name, value)
+	}
+	h.ServeHTTP(w, r)
+	return w
+}
+
 func TestOnesOwnWriteIsWaitedForOnlySoLong(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	defer s.close()
-	never := s.head().With(0, 1000).String()
-	status, header, problem := s.get("/v1/lots", map[string]string{"Skerry-Token": never, "Skerry-Timeout": "20ms"}, nil)
-	if status != http.StatusServiceUnavailable || problem.GetCode() != "skerry/unavailable" || header.Get("Retry-After") == "" {
-		t.Fatalf("got %d, %v", status, problem)
+	s.send("lot", "lamp", &auctionv1.OpenLot{Title: "A lamp", OpeningCents: 100})
+	w := ask(t, s.behind(newStuck()), map[string]string{"Skerry-Token": s.head().String(), "Skerry-Timeout": "20ms"})
+	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "skerry/unavailable") || w.Header().Get("Retry-After") == "" {
+		t.Fatalf("got %d, %s", w.Code, w.Body)
+	}
+}
+
+// More than there are places for wait; who has nothing to wait for is answered.
+func TestWaitingForATokenHoldsNoPlace(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	defer s.close()
+	s.send("lot", "lamp", &auctionv1.OpenLot{Title: "A lamp", OpeningCents: 100})
+	p := newStuck()
+	h := s.behind(p)
+	const many = 1100
+	answers := make(chan int, many)
+	for range many {
+		go func() {
+			answers <- ask(t, h, map[string]string{"Skerry-Token": s.head().String(), "Skerry-Timeout": "60s"}).Code
+		}()
+	}
+	early := 0
+	for range many {
+		select {
+		case <-p.waiting:
+		case code := <-answers:
+			t.Errorf("one that had to wait is answered %d", code)
+			early++
+		}
+	}
+	if w := ask(t, h, nil); w.Code != http.StatusOK {
+		t.Errorf("while %d wait another is answered %d, %s", many, w.Code, w.Body)
+	}
+	close(p.released)
+	for range many - early {
+		<-answers
+	}
+}
+
+// What no answer ever told is not waited for, however long the request would.
+func TestATokenOfNoEventIsRefusedAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	defer s.close()
+	s.send("lot", "lamp", &auctionv1.OpenLot{Title: "A lamp", OpeningCents: 100})
+	head := s.head()
+	for shard := range uint32(s.host.Feed().Shards()) {
+		for _, offset := range []uint64{head.Offset(shard) + 1, 1 << 62} {
+			w := ask(t, s.behind(newStuck()), map[string]string{"Skerry-Token": head.With(shard, offset).String(), "Skerry-Timeout": "60s"})
+			if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "Skerry-Token") {
+				t.Errorf("shard %d, offset %d: got %d, %s", shard, offset, w.Code, w.Body)
+			}
+		}
+	}
+	none := journal.Token{History: head.History}.With(1<<31, 1).String()
+	if status, _, problem := s.get("/v1/lots", map[string]string{"Skerry-Token": none}, nil); status != http.StatusBadRequest {
+		t.Errorf("a shard that is not there: got %d, %v", status, problem)
+	}
+}
+
+func TestATokenFromBeforeARestartIsGood(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.send("lot", "lamp", &auctionv1.OpenLot{Title: "A lamp", OpeningCents: 100})
+	token := s.head().String()
+	s.close()
+	s.openToday()
+	defer s.close()
+	p := &stuck{make(chan struct{}, 1), make(chan struct{})}
+	close(p.released)
+	if w := ask(t, s.behind(p), map[string]string{"Skerry-Token": token}); w.Code != http.StatusOK || len(p.waiting) != 1 {
+		t.Errorf("got %d, %s", w.Code, w.Body)
 	}
 }
 

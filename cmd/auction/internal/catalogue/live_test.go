@@ -3,7 +3,10 @@ package catalogue_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
+	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -19,10 +22,11 @@ import (
 	"github.com/skerryhq/skerry/readside/stream"
 )
 
-// listener is a page that listens to the live stream.
+// listener is a page that listens to the live stream, and merges what it tells of a lot.
 type listener struct {
 	t     *testing.T
 	lines *bufio.Scanner
+	parts map[string]map[string]any // what is known of each lot, as JSON
 	rows  map[string]*auctionv1.LotRow
 	bids  map[string][]*auctionv1.BidRow
 	sales map[string]*auctionv1.SaleView
@@ -39,7 +43,7 @@ func listen(t *testing.T, url string) *listener {
 		t.Fatal(resp, err)
 	}
 	t.Cleanup(func() { _ = resp.Body.Close() })
-	return &listener{t, bufio.NewScanner(resp.Body), map[string]*auctionv1.LotRow{}, map[string][]*auctionv1.BidRow{}, map[string]*auctionv1.SaleView{}}
+	return &listener{t, bufio.NewScanner(resp.Body), map[string]map[string]any{}, map[string]*auctionv1.LotRow{}, map[string][]*auctionv1.BidRow{}, map[string]*auctionv1.SaleView{}}
 }
 
 // until reads messages until their position is as told.
@@ -72,13 +76,37 @@ func (l *listener) take(text string) {
 		if have := l.rows[r.GetLot()]; have.GetVersion() >= r.GetVersion() {
 			l.t.Fatalf("the row\n%v follows\n%v", r, have)
 		}
-		l.rows[r.GetLot()] = r
 	}
+	l.merge(text)
 	for _, b := range changes.GetBids() {
 		l.bids[b.GetLot()] = append(l.bids[b.GetLot()], b)
 	}
 	for _, s := range changes.GetSales() {
 		l.sales[s.GetSale()] = s
+	}
+}
+
+// merge does what a page does.
+func (l *listener) merge(text string) {
+	l.t.Helper()
+	var message struct{ Rows []map[string]any }
+	if err := json.Unmarshal([]byte(text), &message); err != nil {
+		l.t.Fatal(err)
+	}
+	for _, part := range message.Rows {
+		id := part["lot"].(string)
+		if l.parts[id] == nil {
+			l.parts[id] = map[string]any{}
+		}
+		maps.Copy(l.parts[id], part)
+		whole, err := json.Marshal(l.parts[id])
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		l.rows[id] = &auctionv1.LotRow{}
+		if err := protojson.Unmarshal(whole, l.rows[id]); err != nil {
+			l.t.Fatal(err)
+		}
 	}
 }
 
@@ -94,32 +122,25 @@ func TestTheLiveStreamShowsTheRowsOfTheTables(t *testing.T) {
 	db := openTables(t, t.TempDir())
 	c := catalogue.New(db.Write(), db.Read(), h.host.Feed().History())
 	h.follow(c)
-	cfg := c.Live(h.host.Feed())
-	cfg.Logger = slog.New(slog.DiscardHandler)
-	live, err := stream.New(cfg)
-	h.must(err)
-	server := httptest.NewServer(live)
 	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
-		defer cancel()
-		h.must(live.Stop(ctx))
-		server.Close()
 		h.close()
 		_, _ = c.Close(), db.Close()
 	}()
+	server := serveLive(t, h)
 	h.catchUp()
 	after := "?after=" + h.head().History + "."
-	early, one := listen(t, server.URL+after), listen(t, server.URL+after+"&lot=violin")
+	early, one := listen(t, server+after), listen(t, server+after+"&lot=violin")
 	h.send("lot", "old", &auctionv1.PlaceBid{Bidder: "bob", AmountCents: 600})
 	h.send("lot", "violin", &auctionv1.OpenLot{Title: "A violin", OpeningCents: 500})
 	h.send("sale", "today", &auctionv1.CallUp{Lot: "violin"})
 	h.send("lot", "violin", &auctionv1.PlaceFloorBid{Paddle: 7, AmountCents: 900})
 	h.send("lot", "violin", &auctionv1.RaiseHammer{})
+	h.send("lot", "violin", &auctionv1.PlaceFloorBid{Paddle: 8, AmountCents: 9_000}) // takes the hammer down again
 	h.send("lot", "clock", &auctionv1.OpenLot{Title: "A clock", OpeningCents: 1, Closing: &auctionv1.OpenLot_ClosesAfter{ClosesAfter: durationpb.New(time.Second)}})
 	h.send("lot", "clock", &auctionv1.PlaceBid{Bidder: "ann", AmountCents: 600})
 	h.send("lot", "old", &auctionv1.CloseLot{})
 	h.catchUp()
-	late := listen(t, server.URL+after)
+	late := listen(t, server+after)
 	is := h.fold()
 	for name, l := range map[string]*listener{"early": early, "late": late} {
 		l.until(h.head().String())
@@ -145,5 +166,59 @@ func TestTheLiveStreamShowsTheRowsOfTheTables(t *testing.T) {
 	one.until(h.head().String())
 	if len(one.rows) != 1 || !proto.Equal(one.rows["violin"], h.fold().Lots["violin"]) || len(one.sales) != 1 {
 		t.Errorf("who listens to one lot hears %v, %v", one.rows, one.sales)
+	}
+}
+
+// serveLive serves the live stream of a house, and returns its URL.
+func serveLive(t *testing.T, h *house) string {
+	t.Helper()
+	cfg := catalogue.Live(h.host.Feed())
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	live, err := stream.New(cfg)
+	h.must(err)
+	server := httptest.NewServer(live)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
+		defer cancel()
+		if err := live.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+		server.Close()
+	})
+	return server.URL
+}
+
+// No table is there at all, and the stream has not seen the lots opened, as after a restart.
+func TestTheLiveStreamNeedsNothingButTheLog(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t.Context, t)
+	h.openToday()
+	defer h.close()
+	const lots = 5
+	for i := range lots {
+		h.send("lot", fmt.Sprint("lamp", i), &auctionv1.OpenLot{Title: "A lamp", OpeningCents: 100})
+		h.send("lot", fmt.Sprint("lamp", i), &auctionv1.RaiseHammer{})
+	}
+	l := listen(t, serveLive(t, h)+"?after="+h.head().String())
+	for i := range lots {
+		h.send("lot", fmt.Sprint("lamp", i), &auctionv1.PlaceBid{Bidder: "ann", AmountCents: 700})
+	}
+	h.send("lot", "lamp0", &auctionv1.CloseLot{})
+	l.until(h.head().String())
+	is := h.fold()
+	for i := range lots {
+		id := fmt.Sprint("lamp", i)
+		part := l.parts[id]
+		if l.rows[id].GetVersion() != is.Lots[id].GetVersion() || l.rows[id].GetPriceCents() != 100 || part["hammer"] != 0.0 || len(l.bids[id]) != 1 {
+			t.Errorf("the stream tells of %s %v and the bids %v", id, part, l.bids[id])
+		}
+		for _, unchanged := range []string{"title", "live", "openingCents", "openedAt", "closesAt"} {
+			if part[unchanged] != nil {
+				t.Errorf("the event tells no %s, the stream tells %v", unchanged, part[unchanged])
+			}
+		}
+		if closed := part["closed"] == true && part["nextBidCents"] == "0"; closed != (i == 0) {
+			t.Errorf("the stream tells of %s %v", id, part)
+		}
 	}
 }

@@ -9,7 +9,7 @@ import { History } from "./history.js";
 import { listenToKeys } from "./keys.js";
 import { show } from "./money.js";
 import { problem } from "./problem.js";
-import { bidOf, fromRoom, lotPath, pathPart, rowOf, saleOf, who } from "./rows.js";
+import { bidOf, fromRoom, isWhole, lotPath, pathPart, rowOf, saleOf, who } from "./rows.js";
 import { bidsOf, stateOf } from "./standing.js";
 import { Follow } from "./stream.js";
 import { Table } from "./table.js";
@@ -107,9 +107,10 @@ function callUp(next) {
   if (adopt(next)) readBlock(follow.position);
 }
 
+// follows takes a change. A live lot that was opened joins the queue; what else is not in the table is not for this page.
 function follows(row) {
   const { after } = table.change(row);
-  if (!after && row.live && !row.closed && table.rows.size < queueSize) table.put(row);
+  if (!after && isWhole(row) && row.live && table.rows.size < queueSize) table.put(row);
   if (after?.closed && row.lot !== sale.lot) table.rows.delete(row.lot);
   if (row.lot === sale.lot && row.hammer === 0) sure = false;
 }

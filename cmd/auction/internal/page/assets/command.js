@@ -34,7 +34,7 @@ export async function send(command, waiting) {
     try {
       return await once(command);
     } catch (refused) {
-      if (!(refused instanceof Refusal) || final(refused)) throw refused;
+      if (!(refused instanceof Refusal) || final(refused, ran)) throw refused;
       if (unknown(refused)) ran = "maybe";
       command.ran = ran;
       if (Date.now() + pause > end) throw new Silence(ran);
@@ -54,8 +54,13 @@ function once({ path, body, key, match }) {
 // unknown tells whether a command may have run although it was not answered.
 const unknown = ({ status, code }) => status === 0 || status === 504 || status === 502 || code === "skerry/unknown-outcome";
 
-// final tells whether asking again would give the same.
-function final(refused) {
+// verdicts are the refusals that the entity itself has decided on: no, not at this version, not with this key.
+const verdicts = [409, 412, 422];
+
+// final tells whether a refusal ends the matter. Once an attempt may have run, only the entity can tell: that a
+// later attempt failed says nothing about it.
+function final(refused, ran) {
+  if (ran === "maybe") return verdicts.includes(refused.status);
   return !unknown(refused) && refused.status !== 429 && refused.status !== 503;
 }
 
@@ -70,11 +75,12 @@ export function keep(name, command) {
   }
 }
 
-// kept returns the pending command that this page had before it was loaded again, if its key is still sure to be known.
+// kept returns the pending command that this page had before it was loaded again, if its key is still sure to be known. It
+// may have run: an attempt may have been under way when the page was left.
 export function kept(name) {
   try {
     const command = JSON.parse(sessionStorage.getItem(`pending:${name}`) ?? "null");
-    return command && Date.now() - command.since < patience ? command : null;
+    return command && Date.now() - command.since < patience ? { ...command, ran: "maybe" } : null;
   } catch {
     return null;
   }

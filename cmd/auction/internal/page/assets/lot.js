@@ -40,7 +40,7 @@ async function load() {
 }
 
 function change(event) {
-  for (const each of event.rows) if (each.lot === id) row = table.change(each).after;
+  for (const each of event.rows) if (each.lot === id) row = table.change(each).after ?? row;
   for (const bid of event.bids) if (bid.lot === id && !bids.add(bid)) return follow.restart();
   draw(drawLot);
 }

@@ -5,7 +5,7 @@ import { Keyed, byId, flash, hide, make, mark, write } from "./dom.js";
 import { draw } from "./frame.js";
 import { mineOf, myLots, myName } from "./me.js";
 import { problem } from "./problem.js";
-import { lotPath, rowOf } from "./rows.js";
+import { isWhole, lotPath, rowOf } from "./rows.js";
 import { leaderOf, nextOf, priceOf, soon, stateMark, stateOf, timeOf } from "./standing.js";
 import { Follow } from "./stream.js";
 import { Table } from "./table.js";
@@ -154,7 +154,7 @@ function change(event) {
 // or closed, or a price changed where prices give the order.
 function mayMove(row, before, after) {
   if (before && before === after) return false;
-  return row.closed || row.bids === 0 || (form.sort.value === "price" && before?.price !== row.price);
+  return row.closed || isWhole(row) || (form.sort.value === "price" && before?.price !== row.price);
 }
 
 let rereading = null;

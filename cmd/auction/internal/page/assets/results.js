@@ -7,10 +7,12 @@ import { problem } from "./problem.js";
 import { bidderPath, lotPath, rowOf, who } from "./rows.js";
 import { Follow } from "./stream.js";
 
-// The closed lots, the last one first. One that closes while the page is open appears on top.
+// The closed lots, the last one first. The stream tells that one has closed and not what it was: the newest results are read
+// again then, once for all that close within a moment.
 
 const pageSize = 50;
 const most = 1000; // results on the page
+const rereadPause = 250; // ms
 
 let results = new Map(); // lot → row, newest first
 let older = "";
@@ -40,7 +42,7 @@ function line() {
 
 async function load() {
   const { body, token } = await insist(() => get(`/v1/results?page_size=${pageSize}`, follow?.position ?? "")).catch(refused);
-  const newest = new Map((body.lots ?? []).map((json) => [json.lot, rowOf(json)]));
+  const newest = new Map((body.lots ?? []).map((json) => [json.lot, results.get(json.lot) ?? rowOf(json)]));
   const joins = [...newest.keys()].some((lot) => results.has(lot));
   if (!joins) older = body.nextPageToken ?? "";
   results = new Map([...newest, ...(joins ? [...results].filter(([lot]) => !newest.has(lot)) : [])].slice(0, most));
@@ -55,11 +57,13 @@ function drawResults() {
   hide(byId("older"), older === "");
 }
 
+let rereading = null;
 function change({ rows }) {
-  const fresh = rows.filter((row) => row.closed && !results.has(row.lot)).sort((a, b) => b.closedAt - a.closedAt);
-  if (!fresh.length) return;
-  results = new Map([...fresh.map((row) => [row.lot, row]), ...results].slice(0, most));
-  draw(drawResults);
+  if (!rows.some((row) => row.closed && !results.has(row.lot))) return;
+  rereading ??= setTimeout(() => {
+    rereading = null;
+    load().catch(() => {}); // it has been said
+  }, rereadPause);
 }
 
 byId("older").addEventListener("click", async () => {

@@ -4,25 +4,42 @@ import { integer } from "./money.js";
 // out what is zero, and writes 64-bit integers as strings.
 
 const time = (text) => (text ? Date.parse(text) : 0);
+const text = (value) => value ?? "";
+const truth = (value) => value ?? false;
+const count = (value) => value ?? 0;
 
+// The members of a row: what each is called in JSON, and how it is read.
+const members = Object.entries({
+  lot: ["lot", text],
+  title: ["title", text],
+  live: ["live", truth],
+  closed: ["closed", truth],
+  price: ["priceCents", integer],
+  opening: ["openingCents", integer],
+  leader: ["leader", text],
+  next: ["nextBidCents", integer],
+  bids: ["bidCount", integer],
+  openedAt: ["openedAt", time],
+  closesAt: ["closesAt", time],
+  closedAt: ["closedAt", time],
+  hammer: ["hammer", count],
+  version: ["version", integer],
+});
+
+// rowOf reads a row of an answer: what is not there is zero.
 export function rowOf(json) {
-  return {
-    lot: json.lot ?? "",
-    title: json.title ?? "",
-    live: json.live ?? false,
-    closed: json.closed ?? false,
-    price: integer(json.priceCents),
-    opening: integer(json.openingCents),
-    leader: json.leader ?? "",
-    next: integer(json.nextBidCents),
-    bids: integer(json.bidCount),
-    openedAt: time(json.openedAt),
-    closesAt: time(json.closesAt),
-    closedAt: time(json.closedAt),
-    hammer: json.hammer ?? 0,
-    version: integer(json.version),
-  };
+  return Object.fromEntries(members.map(([name, [key, read]]) => [name, read(json[key])]));
 }
+
+// partOf reads a row of the stream, which has only what one event tells, zeros too: what is not there is as it
+// was. The event that opens a lot tells all there is.
+export function partOf(json) {
+  if ("title" in json) return rowOf(json);
+  return Object.fromEntries(members.filter(([, [key]]) => key in json).map(([name, [key, read]]) => [name, read(json[key])]));
+}
+
+// isWhole tells whether a row of the stream can stand for itself.
+export const isWhole = (row) => row.title !== undefined;
 
 export function bidOf(json) {
   return {

@@ -2,12 +2,12 @@ import { announce } from "./announce.js";
 import { Refusal, wait } from "./api.js";
 import { saw } from "./clock.js";
 import { byId, mark, write } from "./dom.js";
-import { bidOf, rowOf, saleOf } from "./rows.js";
+import { bidOf, partOf, saleOf } from "./rows.js";
 import { Tally } from "./tally.js";
 
 // Follow keeps a page live. load reads what the page shows and returns the position of the oldest of
-// its answers, or says on the page why it cannot and throws the Refusal; from there on change is given all that happened to each lot, in order. When the
-// stream says that a position is of no use any more, load is asked again, for answers at least as new as
+// its answers, or says on the page why it cannot and throws the Refusal; from there on change is given all that happened to each lot, in order,
+// as parts of its row. When the stream says that a position is of no use any more, load is asked again, for answers at least as new as
 // the position that Follow has then.
 //
 // The browser reconnects by itself and names the last position (Last-Event-ID). Where
@@ -88,7 +88,7 @@ export class Follow {
     const bids = (json.bids ?? []).map(bidOf);
     if (bids.length) saw(bids[bids.length - 1].at);
     this.tally.count(bids);
-    this.change({ rows: (json.rows ?? []).map(rowOf), bids, sales: (json.sales ?? []).map(saleOf) });
+    this.change({ rows: (json.rows ?? []).map(partOf), bids, sales: (json.sales ?? []).map(saleOf) });
   }
 
   async broken(source) {

@@ -1,5 +1,6 @@
-// Table holds rows as far as they are known, whichever comes first: the answer to a read, or a change
-// since. Of two rows of a lot the one with the higher version wins. Rows are values: a changed one is a new object.
+// Table holds whole rows, whichever comes first: the answer to a read, or a change since. Changes are parts of
+// rows, merged by version: of two that tell the same, the one with the higher version wins. Rows are values: a
+// changed one is a new object.
 
 const most = 20_000; // rows that are kept while a read is under way
 
@@ -7,7 +8,7 @@ export class Table {
   constructor() {
     this.rows = new Map();
     this.reads = 0;
-    this.held = new Map(); // lot → newest row that came since the oldest read under way was sent
+    this.held = new Map(); // lot → all that the stream has told of it since the oldest read under way was sent
   }
 
   get(lot) {
@@ -29,14 +30,14 @@ export class Table {
     return this.held.size >= most;
   }
 
-  // put takes a row, and returns the newest that is known of its lot.
+  // put takes a whole row, and returns the newest that is known of its lot.
   put(row) {
     const best = newer(newer(this.rows.get(row.lot), row), this.held.get(row.lot));
     this.rows.set(row.lot, best);
     return best;
   }
 
-  // change takes a row of the stream, and returns the rows before and after; nothing if the lot is not in the table.
+  // change takes a part of a row, and returns the whole row before and after; nothing if the lot is not in the table.
   change(row) {
     if (this.reads && !this.full) this.held.set(row.lot, newer(this.held.get(row.lot), row));
     const before = this.rows.get(row.lot);
@@ -53,5 +54,5 @@ export class Table {
   }
 }
 
-// newer returns the one of two rows that tells more. Either may be missing.
-const newer = (have, row) => (!row || (have && have.version >= row.version) ? have : row);
+// newer merges what is news into a row or a part of one. Either may be missing.
+const newer = (have, news) => (!news || (have && have.version >= news.version) ? have : { ...have, ...news });
