@@ -19,8 +19,10 @@ func TestTableOfDefaultsSaysWhatTheCodeSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, dir := range map[string]string{"entity": "../entity", "pebble": "../journal/pebble", "gateway": "../entity/gateway",
-		"readside": "../readside", "sqlite": "../readside/sqlite", "stream": "../readside/stream"} {
+	for name, dir := range map[string]string{
+		"entity": "../entity", "pebble": "../journal/pebble", "gateway": "../entity/gateway",
+		"readside": "../readside", "sqlite": "../readside/sqlite", "stream": "../readside/stream",
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			rows := rowsOf(string(page), name+".Config")
