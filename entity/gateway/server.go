@@ -13,8 +13,8 @@ const (
 	// answerPatience is longer than any command may take.
 	answerPatience = bodyPatience + MaxTimeout + 10*time.Second
 	idlePatience   = 2 * time.Minute
-	// maxHeaderBytes has room for an id of 10 kB in the path with each byte escaped.
-	maxHeaderBytes = 64 << 10
+	// maxHeaderBytes has room for a token of 4,096 shards, twice: in the URL of a stream and as its Last-Event-ID.
+	maxHeaderBytes = 192 << 10
 )
 
 // Limits of one connection of HTTP/2.
