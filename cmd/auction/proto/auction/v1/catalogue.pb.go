@@ -925,7 +925,8 @@ func (x *SaleList) GetNextPageToken() string {
 }
 
 // Changes is the data of one message of the live stream: the rows of lots that changed, the bids
-// that came, and the lots that were called up.
+// that came, and the lots that were called up. A row has only what its event changed, with the
+// lot's version: a page merges it into the row that it has.
 type Changes struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Rows          []*LotRow              `protobuf:"bytes,1,rep,name=rows,proto3" json:"rows,omitempty"`
