@@ -33,7 +33,7 @@ func TestScripts(t *testing.T) {
 	// Not parallel, so that no other test's goroutines are taken for a leak. The
 	// scripts are parallel among themselves and end before the clean-up.
 	ours := goleak.IgnoreCurrent()
-	t.Cleanup(func() { goleak.VerifyNone(t, ours) })
+	t.Cleanup(func() { goleak.VerifyNone(t, ours, deadLetters) })
 	addr := startService(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -44,6 +44,9 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"json": checkJSON},
 	})
 }
+
+// deadLetters is a goroutine of the actor library that ends by itself, a second after the first dead letter.
+var deadLetters = goleak.IgnoreAnyFunction("github.com/asynkron/protoactor-go/actor.NewDeadLetter.NewThrottle.func4.1")
 
 type account struct{ Cents int64 }
 
