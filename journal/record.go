@@ -166,22 +166,46 @@ func appendBool(b []byte, field protowire.Number, v bool) []byte {
 // ParseRecord reads the header of a stored body and checks the entries'
 // checksum. The record keeps body.
 func ParseRecord(body []byte) (Record, error) {
-	tag, typ, n := protowire.ConsumeTag(body)
-	if n < 0 || tag != recordHeader || typ != protowire.BytesType {
-		return Record{}, fmt.Errorf("%w: a record without a header", ErrCorrupt)
-	}
-	header, m := protowire.ConsumeBytes(body[n:])
-	if m < 0 {
-		return Record{}, fmt.Errorf("%w: a record with a cut header", ErrCorrupt)
-	}
-	h, err := parseHeader(header)
+	header, entries, err := Record{Body: body}.Split()
 	if err != nil {
 		return Record{}, err
 	}
-	if sum := crc32.Checksum(body[n+m:], castagnoli); sum != h.Checksum {
+	h, err := ParseHeader(header)
+	if err != nil {
+		return Record{}, err
+	}
+	if sum := crc32.Checksum(entries, castagnoli); sum != h.Checksum {
 		return Record{}, fmt.Errorf("%w: record %d: checksum of its entries is %08x, its header says %08x", ErrCorrupt, h.Number, sum, h.Checksum)
 	}
 	return Record{Header: h, Body: body}, nil
+}
+
+// Split returns the two parts of the body, for journals that keep them apart: the
+// encoded header, which ParseHeader reads, and the entries. Together they are the body.
+func (r Record) Split() (header, entries []byte, err error) {
+	tag, typ, n := protowire.ConsumeTag(r.Body)
+	if n < 0 || tag != recordHeader || typ != protowire.BytesType {
+		return nil, nil, fmt.Errorf("%w: a record without a header", ErrCorrupt)
+	}
+	_, m := protowire.ConsumeBytes(r.Body[n:])
+	if m < 0 {
+		return nil, nil, fmt.Errorf("%w: a record with a cut header", ErrCorrupt)
+	}
+	return r.Body[:n+m], r.Body[n+m:], nil
+}
+
+// ParseHeader reads the first part of a record's body, as Split returns it.
+func ParseHeader(header []byte) (Header, error) {
+	head, entries, err := Record{Body: header}.Split()
+	if err != nil {
+		return Header{}, err
+	}
+	if len(entries) != 0 {
+		return Header{}, fmt.Errorf("%w: %d bytes behind a header", ErrCorrupt, len(entries))
+	}
+	_, _, n := protowire.ConsumeTag(head)
+	encoded, _ := protowire.ConsumeBytes(head[n:])
+	return parseHeader(encoded)
 }
 
 func parseHeader(b []byte) (Header, error) {

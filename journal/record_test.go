@@ -220,3 +220,20 @@ func BenchmarkParseRecord(b *testing.B) {
 		})
 	}
 }
+
+func TestARecordSplitsIntoHeaderAndEntries(t *testing.T) {
+	t.Parallel()
+	rec := NewRecord(Header{Number: 3, Epoch: 2, Writer: "a", Batch: NewBatch(), FirstOffset: 7, Events: 2}, [][]byte{[]byte("one"), []byte("two")})
+	header, entries, err := rec.Split()
+	if err != nil || !bytes.Equal(append(bytes.Clone(header), entries...), rec.Body) {
+		t.Fatalf("split into %x and %x, %v", header, entries, err)
+	}
+	if got, err := ParseHeader(header); err != nil || got != rec.Header {
+		t.Errorf("header %+v, %v, want %+v", got, err, rec.Header)
+	}
+	for name, bad := range map[string][]byte{"nothing": nil, "entries alone": entries, "a cut header": header[:len(header)-1], "the whole body": rec.Body} {
+		if _, err := ParseHeader(bad); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s: %v, want ErrCorrupt", name, err)
+		}
+	}
+}
