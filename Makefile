@@ -1,7 +1,7 @@
 # Only Go is needed; the tools that are not part of Go are built from pinned
 # versions into .ci/bin when first used.
 
-.PHONY: test race lint generate image sim fuzz bench demo ci
+.PHONY: test race lint generate image sim fuzz bench demo ci cassandra cassandra3
 
 test: ## what the README promises
 	go test ./...
@@ -32,6 +32,12 @@ bench:
 
 demo:
 	go run ./cmd/auction demo
+
+cassandra: ## one Cassandra node for development; needs Java 17 and Maven
+	go run ./journal/cassandra/launch/node
+
+cassandra3: ## three nodes, on 127.0.0.1 to 127.0.0.3
+	go run ./journal/cassandra/launch/node -nodes 3
 
 ci:
 	.ci/run

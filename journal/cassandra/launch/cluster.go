@@ -1,0 +1,163 @@
+package launch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Cluster is one or several Cassandra nodes.
+type Cluster struct {
+	Nodes []*Node
+	// CA is the file with the certificate that clients trust; empty without TLS.
+	CA string
+
+	cfg  Config
+	dir  string
+	java string
+	jars string
+}
+
+// Start launches a cluster and returns when all its nodes take CQL and see each
+// other. What was started is stopped again when it fails.
+func Start(ctx context.Context, cfg Config) (*Cluster, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{cfg: cfg}
+	if c.java, err = java17(ctx); err != nil {
+		return nil, err
+	}
+	if c.jars, err = jars(ctx, cfg); err != nil {
+		return nil, err
+	}
+	if err := c.layOut(); err != nil {
+		return nil, errors.Join(err, c.Stop())
+	}
+	for _, n := range c.Nodes {
+		if err := n.start(ctx); err != nil {
+			return nil, errors.Join(err, c.Stop())
+		}
+	}
+	return c, nil
+}
+
+// layOut writes the configuration of all nodes.
+func (c *Cluster) layOut() error {
+	if err := c.makeDir(); err != nil {
+		return err
+	}
+	var key string
+	if c.cfg.TLS {
+		var err error
+		if key, c.CA, err = certify(c.dir); err != nil {
+			return err
+		}
+	}
+	ports, err := freePorts(c.cfg.Nodes, 2)
+	if err != nil {
+		return err
+	}
+	if c.cfg.Port == 0 {
+		c.cfg.Port = ports[1]
+	}
+	var seeds []string
+	for i := range c.cfg.Nodes {
+		seeds = append(seeds, net.JoinHostPort(address(i), strconv.Itoa(ports[0])))
+	}
+	for i := range c.cfg.Nodes {
+		n := &Node{cluster: c, index: i, layout: layout{
+			Config: c.cfg, Dir: filepath.Join(c.dir, "node"+strconv.Itoa(i+1)), IP: address(i), StoragePort: ports[0],
+			Seeds: strings.Join(seeds, ","), DataCenter: of(c.cfg.DataCenters, i), Rack: of(c.cfg.Racks, i),
+			Key: key, CA: c.CA,
+		}}
+		if err := n.layout.write(); err != nil {
+			return err
+		}
+		c.Nodes = append(c.Nodes, n)
+	}
+	return nil
+}
+
+func (c *Cluster) makeDir() (err error) {
+	if c.cfg.Dir == "" {
+		c.dir, err = os.MkdirTemp("", "skerry-cassandra-")
+	} else if c.dir, err = filepath.Abs(c.cfg.Dir); err == nil {
+		err = os.MkdirAll(c.dir, 0o755)
+	}
+	if err != nil {
+		return fmt.Errorf("launch: %w", err)
+	}
+	return nil
+}
+
+// Hosts returns where the nodes take CQL.
+func (c *Cluster) Hosts() []string {
+	var hosts []string
+	for _, n := range c.Nodes {
+		hosts = append(hosts, n.Address())
+	}
+	return hosts
+}
+
+// Stop ends all nodes: in good order if their data is kept, else at once, and
+// the temporary directory is removed.
+func (c *Cluster) Stop() error {
+	for _, n := range c.Nodes {
+		if c.cfg.Dir != "" {
+			n.Stop()
+		} else {
+			n.Kill()
+		}
+	}
+	if c.cfg.Dir != "" || c.dir == "" {
+		return nil
+	}
+	return os.RemoveAll(c.dir)
+}
+
+// address is the loopback address of node i.
+func address(i int) string { return "127.0.0." + strconv.Itoa(i+1) }
+
+// freePorts finds ports that are free on the addresses of all nodes. Another
+// process may take one before a node does; the node then says so and ends.
+func freePorts(nodes, count int) ([]int, error) {
+	var ports []int
+	for range 100 * count {
+		port, err := freePort(nodes)
+		if err != nil {
+			return nil, err
+		}
+		if port != 0 {
+			ports = append(ports, port)
+		}
+		if len(ports) == count {
+			return ports, nil
+		}
+	}
+	return nil, errors.New("launch: no port is free on all loopback addresses")
+}
+
+// freePort returns a port that is free on all addresses, or 0 if the one it
+// tried is not.
+func freePort(nodes int) (int, error) {
+	port := 0
+	for i := range nodes {
+		l, err := net.Listen("tcp", net.JoinHostPort(address(i), strconv.Itoa(port)))
+		if err != nil && i > 0 {
+			return 0, nil
+		}
+		if err != nil {
+			return 0, fmt.Errorf("launch: %w", err)
+		}
+		defer func() { _ = l.Close() }() //nolint:revive // held until all addresses were tried
+		port = l.Addr().(*net.TCPAddr).Port
+	}
+	return port, nil
+}
