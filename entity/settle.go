@@ -14,6 +14,9 @@ import (
 
 // settle agrees with the journal on what may never change.
 func (h *Host) settle(ctx context.Context) error {
+	if err := h.checkImport(ctx); err != nil {
+		return err
+	}
 	if err := h.settleShards(ctx); err != nil {
 		return err
 	}
@@ -33,7 +36,25 @@ func (h *Host) settle(ctx context.Context) error {
 			return fmt.Errorf("entity: the journal files entities of type %q by the rule %q; this program uses %q and would look for them in other shards", name, rule, groupRule)
 		}
 	}
+	// Once more: an import that began meanwhile and this start have seen each other now, or one of them the other.
+	if err := h.checkImport(ctx); err != nil {
+		return err
+	}
 	return h.settleEvents(ctx)
+}
+
+// ErrImporting is wrapped by Start when the journal holds part of an archive.
+var ErrImporting = errors.New("entity: the journal is being imported")
+
+func (h *Host) checkImport(ctx context.Context) error {
+	archive, err := journal.Importing(ctx, h.cfg.Journal)
+	if err != nil {
+		return fmt.Errorf("entity: %w", err)
+	}
+	if archive != "" {
+		return fmt.Errorf("%w: the import of archive %s is not complete: run skerry journal import again, or use another journal", ErrImporting, archive)
+	}
+	return nil
 }
 
 func (h *Host) settleShards(ctx context.Context) error {
