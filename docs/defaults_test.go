@@ -20,7 +20,7 @@ func TestTableOfDefaultsSaysWhatTheCodeSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, dir := range map[string]string{
-		"entity": "../entity", "pebble": "../journal/pebble", "gateway": "../entity/gateway",
+		"entity": "../entity", "pebble": "../journal/pebble", "cassandra": "../journal/cassandra", "gateway": "../entity/gateway",
 		"readside": "../readside", "sqlite": "../readside/sqlite", "stream": "../readside/stream",
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -58,7 +58,7 @@ func prepareBench(flags *flag.FlagSet, t terminal) action {
 // setupFlags declares what all benchmarks share.
 func setupFlags(flags *flag.FlagSet, s *bench.Setup, t terminal) {
 	s.Logger = slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	flags.StringVar(&s.Journal, "journal", bench.Pebble, "the journal under the host: pebble or memory")
+	benchJournal(flags, s)
 	flags.StringVar(&s.Dir, "dir", "", "keep the journal in a folder below this one, removed after the run (default: the system's folder for temporary files)")
 	flags.IntVar(&s.Shards, "shards", 0, "shards of the host (default: the host's)")
 	flags.IntVar(&s.Appends, "appends", 0, "appends under way at most (default: found by the host)")
@@ -130,10 +130,10 @@ func tellMachine(w io.Writer) {
 
 func benchTable(w io.Writer, results []bench.Figures) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintln(tab, "journal\tcallers\tentities\tcommands/s\tp50 ms\tp99 ms\tp99.9 ms\tevents/record\tCPU µs/command\traw appends/s\tbytes/entity\t")
+	_, _ = fmt.Fprintln(tab, "journal\tcallers\tentities\tcommands/s\tp50 ms\tp99 ms\tp99.9 ms\tevents/record\tCPU µs/command\traw appends/s\twriters\tbytes/entity\t")
 	for _, f := range results {
-		_, _ = fmt.Fprintf(tab, "%s\t%d\t%d\t%.0f\t%.3f\t%.3f\t%.3f\t%.1f\t%.2f\t%.0f\t%.0f\t\n",
-			f.Journal, f.Callers, f.Entities, f.CommandsPerSecond, f.P50, f.P99, f.P999, f.EventsPerRecord, f.CPUPerCommand, f.RawAppendsPerSecond, f.BytesPerEntity)
+		_, _ = fmt.Fprintf(tab, "%s\t%d\t%d\t%.0f\t%.3f\t%.3f\t%.3f\t%.1f\t%.2f\t%.0f\t%d\t%.0f\t\n",
+			f.Journal, f.Callers, f.Entities, f.CommandsPerSecond, f.P50, f.P99, f.P999, f.EventsPerRecord, f.CPUPerCommand, f.RawAppendsPerSecond, f.RawWriters, f.BytesPerEntity)
 	}
 	return tab.Flush()
 }

@@ -4,6 +4,7 @@
 //	skerry shards                      who owns which shard and how far it is
 //	skerry entity show TYPE ID         an entity's state, events, timers and window
 //	skerry processors                  how far each processor of the read side is
+//	skerry journal verify              whether a journal is what was written
 //	skerry bench                       what this machine does
 //
 // It opens no journal of a running service: an embedded one is locked by it.

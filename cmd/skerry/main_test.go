@@ -41,7 +41,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("SKERRY_ADDR", addr)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"json": checkJSON},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"json": checkJSON, "journal": makeJournal, "damage": damageJournal, "lock": lockJournal},
 	})
 }
 

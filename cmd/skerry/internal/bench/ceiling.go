@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/skerryhq/skerry/journal"
@@ -12,39 +13,70 @@ import (
 // ceilingTime is how long the bare store is measured at most.
 const ceilingTime = 2 * time.Second
 
-// ceiling returns how many records of a size the store takes per second from
-// a single writer that waits for each: what no single caller can exceed.
-func (s Setup) ceiling(ctx context.Context, recordBytes int, howLong time.Duration) (perSecond float64, err error) {
+// rawWriters is how many writers take the ceiling. A store on this disk is asked for one record at a
+// time: what no single caller can exceed. Cassandra serves many at once, so there are as many as the
+// host may have appends under way.
+func (l Load) rawWriters(shards int) int {
+	if l.Journal != Cassandra {
+		return 1
+	}
+	writers := min(l.Callers, shards, writers)
+	if l.Hot {
+		writers = 1
+	}
+	if l.Appends > 0 {
+		writers = min(writers, l.Appends)
+	}
+	return writers
+}
+
+// ceiling returns how many records of a size the store takes per second from some
+// writers, each with a log of its own, who wait for each record.
+func (s Setup) ceiling(ctx context.Context, writers, recordBytes int, howLong time.Duration) (perSecond float64, err error) {
 	dir, remove, err := s.scratch()
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-	j, err := s.open(dir)
+	j, err := s.open(ctx, dir)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, j.Close()) }()
-	return appendOneByOne(ctx, j, recordBytes, howLong)
+	return appendAll(ctx, j, writers, recordBytes, howLong)
 }
 
-func appendOneByOne(ctx context.Context, to journal.Log, recordBytes int, howLong time.Duration) (float64, error) {
-	const writer = "bench"
-	claim := journal.Header{Number: 1, Epoch: 1, Writer: writer, Batch: journal.NewBatch(), Claim: true, FirstOffset: 1}
-	if _, err := to.Append(ctx, 0, journal.NewRecord(claim, nil)); err != nil {
-		return 0, fmt.Errorf("claim a shard of the bare store: %w", err)
+// appendAll claims a log for each writer before the time is taken.
+func appendAll(ctx context.Context, to journal.Log, writers, recordBytes int, howLong time.Duration) (float64, error) {
+	claim := journal.Header{Number: 1, Epoch: 1, Writer: rawWriter, Claim: true, FirstOffset: 1}
+	for shard := range writers {
+		claim.Batch = journal.NewBatch()
+		if _, err := to.Append(ctx, uint32(shard), journal.NewRecord(claim, nil)); err != nil {
+			return 0, fmt.Errorf("claim shard %d of the bare store: %w", shard, err)
+		}
 	}
-	entry := [][]byte{randomBytes(entryFor(recordBytes, writer))}
+	entry := [][]byte{randomBytes(entryFor(recordBytes, rawWriter))}
+	var done atomic.Int64
 	begin := time.Now()
-	for n := uint64(2); ; n++ {
-		h := journal.Header{Number: n, Epoch: 1, Writer: writer, Batch: journal.NewBatch(), FirstOffset: n - 1, Events: 1}
-		if _, err := to.Append(ctx, 0, journal.NewRecord(h, entry)); err != nil {
-			return 0, fmt.Errorf("append record %d to the bare store: %w", n, err)
+	err := inParallel(ctx, writers, func(ctx context.Context, shard int) error {
+		return appendOneByOne(ctx, to, uint32(shard), entry, begin.Add(howLong), &done)
+	})
+	return float64(done.Load()) / time.Since(begin).Seconds(), err
+}
+
+// rawWriter names who writes to the bare store.
+const rawWriter = "bench"
+
+// appendOneByOne appends to one log until the end, and counts.
+func appendOneByOne(ctx context.Context, to journal.Log, shard uint32, entry [][]byte, end time.Time, done *atomic.Int64) error {
+	for n := uint64(2); time.Now().Before(end); n++ {
+		h := journal.Header{Number: n, Epoch: 1, Writer: rawWriter, Batch: journal.NewBatch(), FirstOffset: n - 1, Events: 1}
+		if _, err := to.Append(ctx, shard, journal.NewRecord(h, entry)); err != nil {
+			return fmt.Errorf("append record %d to shard %d of the bare store: %w", n, shard, err)
 		}
-		if elapsed := time.Since(begin); elapsed >= howLong {
-			return float64(n-1) / elapsed.Seconds(), nil
-		}
+		done.Add(1)
 	}
+	return nil
 }
 
 // entryFor returns the size of the entry that fills a record up to a size.

@@ -19,8 +19,10 @@ type Figures struct {
 	EventsPerRecord   float64 `json:"events_per_record"`
 	// CPUPerCommand is user and system time of the whole process, callers included, in µs.
 	CPUPerCommand float64 `json:"cpu_us_per_command"`
-	// RawAppendsPerSecond is what the bare store takes of records of this size, one at a time.
+	// RawAppendsPerSecond is what the bare store takes of records of this size from RawWriters, each
+	// of which waits for its own before the next.
 	RawAppendsPerSecond float64 `json:"raw_appends_per_s"`
+	RawWriters          int     `json:"raw_writers"`
 	// BytesPerEntity is the heap of a live idle entity beside its state.
 	BytesPerEntity float64 `json:"bytes_per_entity"`
 

@@ -61,7 +61,8 @@ func (l Load) Run(ctx context.Context) (_ Figures, err error) {
 	if err != nil {
 		return Figures{}, err
 	}
-	f.RawAppendsPerSecond, err = l.ceiling(ctx, recordBytes, min(l.For, ceilingTime))
+	f.RawWriters = l.rawWriters(f.Shards)
+	f.RawAppendsPerSecond, err = l.ceiling(ctx, f.RawWriters, recordBytes, min(l.For, ceilingTime))
 	return f, err
 }
 

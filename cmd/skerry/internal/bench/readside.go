@@ -39,11 +39,11 @@ func (r ReadSide) check() error {
 
 // scratch makes a folder for one run, whatever the journal: the read model needs one.
 func (r ReadSide) scratch() (dir string, remove func() error, err error) {
-	dir, err = os.MkdirTemp(r.Dir, "skerry-bench-")
+	dir, err = os.MkdirTemp(r.Dir, folderPrefix)
 	if err != nil {
 		return "", nil, fmt.Errorf("make a folder for the read model: %w", err)
 	}
-	return dir, func() error { return os.RemoveAll(dir) }, nil
+	return dir, func() error { return errors.Join(r.drop(dir), os.RemoveAll(dir)) }, nil
 }
 
 // model is the read model that is measured: a row per entity, changed by every event.

@@ -40,7 +40,7 @@ func (r Recovery) Check() error {
 	case r.Runs < 1:
 		return fmt.Errorf("%d runs: use 1 or more", r.Runs)
 	case r.Journal == Memory:
-		return fmt.Errorf("the journal %s ends with its process: measure recovery on %s", Memory, Pebble)
+		return fmt.Errorf("the journal %s ends with its process: measure recovery on %s or %s", Memory, Pebble, Cassandra)
 	}
 	return r.Setup.check()
 }

@@ -55,6 +55,8 @@ func (s Start) Check() error {
 		return fmt.Errorf("an empty payload would never fill the journal: use 1 byte or more")
 	case s.Journal == Memory:
 		return fmt.Errorf("the journal %s ends with its process: measure the start on %s", Memory, Pebble)
+	case s.Journal == Cassandra:
+		return fmt.Errorf("the start is measured by the size of a folder: measure it on %s", Pebble)
 	}
 	return s.Setup.check()
 }
