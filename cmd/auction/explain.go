@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/skerryhq/skerry/journal"
+	"github.com/skerryhq/skerry/journal/cassandra"
 	"github.com/skerryhq/skerry/readside/sqlite"
 )
 
@@ -26,9 +27,15 @@ func explain(err error) error {
 	case errors.Is(err, errReadModel):
 		remedy = "choose another file with -read, or move this one away: without it, the read model is made anew from the journal"
 	case errors.Is(err, journal.ErrFormat):
-		remedy = "use the newer release, or choose another folder with -data"
+		remedy = "use the newer release, or choose another journal with -data or -journal"
+	case errors.Is(err, cassandra.ErrSchema):
+		remedy = "apply what skerry journal schema prints, or let the service create it: add ?create=1 to the URL of -journal, or ?dev=1 for a cluster of less than three nodes"
+	case errors.Is(err, cassandra.ErrUnsafe):
+		remedy = "correct what it names; for development, ?dev=1 behind the URL of -journal accepts few replicas"
+	case errors.Is(err, cassandra.ErrSettings):
+		remedy = "give -journal the option dc=NAME as all other nodes have it, or leave it out as they do"
 	case errors.Is(err, journal.ErrCorrupt):
-		remedy = "restore the folder from a copy, or choose another with -data"
+		remedy = "restore the journal from a copy, or choose another with -data or -journal"
 	case errors.As(err, &path):
 		remedy = "make " + path.Path + " a folder that this user can write to, or choose another with -data"
 	default:

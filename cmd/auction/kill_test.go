@@ -17,6 +17,8 @@ import (
 
 	"github.com/skerryhq/skerry/cmd/auction/internal/client"
 	auctionv1 "github.com/skerryhq/skerry/cmd/auction/proto/auction/v1"
+	"github.com/skerryhq/skerry/journal"
+	"github.com/skerryhq/skerry/journal/pebble"
 )
 
 // How hard the service is hit. Each round is one kill under load; every third is
@@ -38,6 +40,17 @@ const (
 // it finds wrong depends on the moment, so a seed narrows a failure down but need not repeat it.
 func TestNothingAcknowledgedIsLostWhenTheProcessIsKilled(t *testing.T) {
 	t.Parallel()
+	k := newKiller(t)
+	n := rounds
+	if testing.Short() {
+		n = shortRounds
+	}
+	k.run(n, mostStart)
+}
+
+// newKiller builds the program. Its luck is that of SKERRY_SEED, if there is one.
+func newKiller(t *testing.T) *killer {
+	t.Helper()
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("SKERRY_SEED"); text != "" {
 		var err error
@@ -47,16 +60,19 @@ func TestNothingAcknowledgedIsLostWhenTheProcessIsKilled(t *testing.T) {
 	}
 	t.Logf("SKERRY_SEED=%d", seed)
 	k := &killer{t: t, luck: rand.New(rand.NewPCG(seed, 0)), bin: build(t), dir: t.TempDir(), http: &http.Client{Timeout: patience}}
-	defer k.http.CloseIdleConnections()
-	n := rounds
-	if testing.Short() {
-		n = shortRounds
-	}
+	k.open = func(dir string) (journal.Journal, error) { return pebble.Open(pebble.Config{Dir: dir}) }
+	t.Cleanup(k.http.CloseIdleConnections)
+	return k
+}
+
+// run kills the program n times under load, and now and then within starting after its start.
+func (k *killer) run(n int, starting time.Duration) {
+	t := k.t
 	k.start()
 	for i := range n {
 		k.loadAndKill(i)
 		if i%3 == 2 {
-			k.killWhileStarting()
+			k.killWhileStarting(starting)
 		}
 		k.compareTables()
 		k.start()
@@ -76,12 +92,15 @@ func TestNothingAcknowledgedIsLostWhenTheProcessIsKilled(t *testing.T) {
 
 // killer runs the program and ends it.
 type killer struct {
-	t             *testing.T
-	luck          *rand.Rand
-	bin, dir      string
-	process       *process
-	http          *http.Client
-	book          book
+	t        *testing.T
+	luck     *rand.Rand
+	bin, dir string
+	process  *process
+	http     *http.Client
+	book     book
+	// journal is the URL of the journal, if it is not in dir; open opens it when no process runs.
+	journal       string
+	open          func(dir string) (journal.Journal, error)
 	kills, starts int
 	behind        int // kills at which the read model had not seen everything
 }
@@ -89,7 +108,7 @@ type killer struct {
 // compareTables compares what the last process has left; it returns by how many events the tables are behind.
 func (k *killer) compareTables() uint64 {
 	k.t.Helper()
-	behind := compareFiles(k.t, filepath.Join(k.dir, "data"))
+	behind := compareFiles(k.t, filepath.Join(k.dir, "data"), k.open)
 	if behind > 0 {
 		k.behind++
 	}
@@ -110,7 +129,7 @@ func build(t *testing.T) string {
 }
 
 func (k *killer) args() []string {
-	return []string{"-data", filepath.Join(k.dir, "data"), "-http", ":0", "-admin", ":0", "-shards", strconv.Itoa(killShards), "-log-level", "warn"}
+	return []string{"-journal", k.journal, "-data", filepath.Join(k.dir, "data"), "-http", ":0", "-admin", ":0", "-shards", strconv.Itoa(killShards), "-log-level", "warn"}
 }
 
 func (k *killer) start() {
@@ -164,13 +183,13 @@ func (k *killer) bid(ctx context.Context, name string, luck *rand.Rand) {
 }
 
 // killWhileStarting ends the process before it is known to be ready.
-func (k *killer) killWhileStarting() {
+func (k *killer) killWhileStarting(within time.Duration) {
 	cmd := exec.Command(k.bin, k.args()...)
 	cmd.Dir = k.dir
 	if err := cmd.Start(); err != nil {
 		k.t.Fatal(err)
 	}
-	<-time.After(time.Duration(k.luck.Int64N(int64(mostStart))))
+	<-time.After(time.Duration(k.luck.Int64N(int64(within))))
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
 	k.kills++

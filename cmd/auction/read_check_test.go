@@ -8,7 +8,6 @@ import (
 	"github.com/skerryhq/skerry/cmd/auction/internal/catalogue"
 	"github.com/skerryhq/skerry/cmd/auction/internal/catalogue/cataloguetest"
 	"github.com/skerryhq/skerry/journal"
-	"github.com/skerryhq/skerry/journal/pebble"
 	"github.com/skerryhq/skerry/readside"
 	"github.com/skerryhq/skerry/readside/sqlite"
 )
@@ -17,7 +16,7 @@ import (
 // tables must be the fold of exactly the events that they say they have seen, all of which are in the journal. It
 // works on a copy, so that the next process finds what the last one left. It returns how
 // many events the tables have not seen yet.
-func compareFiles(t *testing.T, data string) (behind uint64) {
+func compareFiles(t *testing.T, data string, open func(dir string) (journal.Journal, error)) (behind uint64) {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -28,7 +27,7 @@ func compareFiles(t *testing.T, data string) (behind uint64) {
 	dir := filepath.Join(t.TempDir(), "copy")
 	must(os.CopyFS(dir, os.DirFS(data)))
 	defer func() { must(os.RemoveAll(dir)) }()
-	j, err := pebble.Open(pebble.Config{Dir: dir})
+	j, err := open(dir)
 	must(err)
 	defer func() { must(j.Close()) }()
 	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(dir, "catalogue.db"), Steps: catalogue.Steps()})

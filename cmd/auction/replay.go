@@ -41,7 +41,7 @@ func runReplay(ctx context.Context, p program) error {
 	if err != nil {
 		return err
 	}
-	own := found.flags["data"] // a folder on the command line asks for a service of its own
+	own := found.flags["data"] || found.flags["journal"] // data on the command line ask for a service of its own
 	switch {
 	case len(found.rest) != 1:
 		return usageError{errors.New("name one file of bids: auction replay FILE.csv")}
@@ -50,7 +50,7 @@ func runReplay(ctx context.Context, p program) error {
 	case r.to != "" && !isURL(r.to):
 		return usageError{fmt.Errorf("-to is %q: write it as a URL, such as http://localhost:8080", r.to)}
 	case own && r.to != "":
-		return usageError{errors.New("-to names a running service, -data a service of its own: give one of them")}
+		return usageError{errors.New("-to names a running service, -data and -journal a service of its own: give one of them")}
 	}
 	if r.name == "" {
 		r.name = time.Now().UTC().Format("20060102-150405.000")
@@ -71,7 +71,10 @@ func runReplay(ctx context.Context, p program) error {
 	if there := "http://" + withHost(s.HTTP); !own && probe(ctx, client.New(there, h)) == nil {
 		return send(there)
 	}
-	return p.sendToOwn(ctx, s, own, send)
+	if !own {
+		s.Journal = "" // that of the environment or the file is the service's
+	}
+	return p.sendToOwn(ctx, s, found.flags["data"], send)
 }
 
 // isURL tells whether requests can be sent to a text. localhost:8080 is a URL too, of the scheme localhost.
@@ -118,7 +121,7 @@ func (p program) readBids(path string, skipBad bool) ([]replay.Auction, error) {
 	return auctions, nil
 }
 
-// sendToOwn starts a service on free ports for the time of the replay, in a folder of its own unless one was named.
+// sendToOwn starts a service on free ports for the time of the replay, in a folder of its own unless one is to be kept.
 func (p program) sendToOwn(ctx context.Context, s Settings, keep bool, send func(base string) error) (err error) {
 	if !keep {
 		if s.Data, err = os.MkdirTemp("", "auction-replay-"); err != nil {

@@ -28,9 +28,14 @@ func sharedFile(t *testing.T, name string) string {
 
 func TestTheRecordedBidsComeOutAsEBaySoldThem(t *testing.T) {
 	t.Parallel()
-	file := sharedFile(t, filepath.Join("data", "ebay-bids.csv"))
+	replayed(t, sharedFile(t, filepath.Join("data", "ebay-bids.csv")))
+}
+
+// replayed sends the recorded bids through a service of the replay's own, and holds what it prints against what eBay did.
+func replayed(t *testing.T, file string, settings ...string) {
+	t.Helper()
 	var out, problems bytes.Buffer
-	code := run([]string{"replay", file, "-data", t.TempDir()}, func(string) string { return "" }, &out, &problems)
+	code := run(append([]string{"replay", file, "-data", t.TempDir()}, settings...), func(string) string { return "" }, &out, &problems)
 	for _, want := range []string{
 		"lots      285, closed 285\n",
 		"bids      4764 sent, 4720 accepted, 44 rejected",

@@ -36,13 +36,16 @@ func serve(ctx context.Context, p program) error {
 // withService runs use beside a service, and stops the service in good order afterwards.
 func withService(ctx context.Context, p program, s Settings, use func(*Service) error) error {
 	svc, err := Start(ctx, Config{
-		Dir: s.Data, Read: s.Read, HTTP: withHost(s.HTTP), Admin: withHost(s.Admin),
+		Dir: s.Data, Journal: s.Journal, Read: s.Read, HTTP: withHost(s.HTTP), Admin: withHost(s.Admin),
 		Shards: s.Shards, AcceptClock: s.AcceptClock, Logger: p.logger(s.LogLevel),
 	})
 	if err != nil {
 		return explain(err)
 	}
 	fmt.Fprintf(p.out, "data in %s\n", s.Data)
+	if s.Journal != "" {
+		fmt.Fprintf(p.out, "journal at %s\n", s.Journal)
+	}
 	fmt.Fprintf(p.out, "http listening on %s\n", svc.HTTP())
 	fmt.Fprintf(p.out, "admin listening on %s\n", svc.Admin())
 	err = use(svc)

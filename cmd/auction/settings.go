@@ -7,20 +7,24 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/skerryhq/skerry/journal/cassandra"
 )
 
 // Settings says where the service keeps its data and where it listens. Each one may be a flag,
 // an environment variable (AUCTION_DATA for -data), or a line of a file (data = …). The flag
 // wins over the variable, the variable over the file, the file over the default.
 type Settings struct {
-	Data   string
-	Read   string
-	HTTP   string
-	Admin  string
-	Shards int
+	Data    string
+	Journal string
+	Read    string
+	HTTP    string
+	Admin   string
+	Shards  int
 	// AcceptClock starts the service although its clock is more than a day off the newest record.
 	AcceptClock bool
 	// BeyondLoopback lets HTTP and Admin be addresses that other machines reach.
@@ -31,7 +35,8 @@ type Settings struct {
 }
 
 func (s *Settings) register(fs *flag.FlagSet) {
-	fs.StringVar(&s.Data, "data", "auction-data", "the folder of the journal; made if it is not there")
+	fs.StringVar(&s.Data, "data", "auction-data", "the folder of the journal and of the read model; made if it is not there")
+	fs.StringVar(&s.Journal, "journal", "", "a journal in Cassandra instead of one in -data: cassandra://HOST:PORT,.../KEYSPACE, with ?dev=1 behind it for development; user and password file are SKERRY_CASSANDRA_USER and SKERRY_CASSANDRA_PASSWORD_FILE in the environment")
 	fs.StringVar(&s.Read, "read", "", "the file of the read model, made anew from the journal if it is not there; empty means catalogue.db in the folder of -data")
 	fs.StringVar(&s.HTTP, "http", "127.0.0.1:8080", "where the public API listens; port 0 picks one and prints it")
 	fs.StringVar(&s.Admin, "admin", "127.0.0.1:8081", "where operators are answered; port 0 picks one and prints it")
@@ -47,6 +52,9 @@ func (s Settings) check() error {
 	if s.Data == "" {
 		return errors.New("-data is empty: name a folder")
 	}
+	if err := s.checkJournal(); err != nil {
+		return fmt.Errorf("-journal: %w", err)
+	}
 	if s.Shards < 0 || s.Shards > maxShards {
 		return fmt.Errorf("-shards is %d: use 1 to %d, or 0 for the default", s.Shards, maxShards)
 	}
@@ -60,6 +68,15 @@ func (s Settings) check() error {
 		return fmt.Errorf("-admin is %q: %w", s.Admin, err)
 	}
 	return nil
+}
+
+// checkJournal looks at the form of the URL, before anything is opened.
+func (s Settings) checkJournal() error {
+	if s.Journal == "" {
+		return nil
+	}
+	_, err := cassandra.ParseURL(s.Journal, os.Getenv)
+	return err
 }
 
 // maxShards keeps a slip of the finger from making a million logs.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"sync"
 
@@ -21,6 +22,7 @@ import (
 	"github.com/skerryhq/skerry/entity"
 	"github.com/skerryhq/skerry/entity/gateway"
 	"github.com/skerryhq/skerry/journal"
+	"github.com/skerryhq/skerry/journal/cassandra"
 	"github.com/skerryhq/skerry/journal/pebble"
 	"github.com/skerryhq/skerry/readside"
 	"github.com/skerryhq/skerry/readside/sqlite"
@@ -29,7 +31,8 @@ import (
 
 // Config says what a [Service] is made of.
 type Config struct {
-	Dir         string // of the journal
+	Dir         string // of the journal, if it is the embedded one
+	Journal     string // URL of a journal in Cassandra; default: the embedded one in Dir
 	Read        string // file of the read model; default: catalogue.db in Dir
 	HTTP, Admin string // addresses; port 0 picks one
 	Shards      int
@@ -81,8 +84,21 @@ func Start(ctx context.Context, cfg Config) (s *Service, err error) {
 	return s, nil
 }
 
+// openJournal opens the journal that the config names. Users and passwords come from the environment: a URL ends in logs.
+func openJournal(ctx context.Context, cfg Config) (journal.Journal, error) {
+	if cfg.Journal == "" {
+		return pebble.Open(pebble.Config{Dir: cfg.Dir, Logger: cfg.Logger})
+	}
+	remote, err := cassandra.ParseURL(cfg.Journal, os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	remote.Logger = cfg.Logger
+	return cassandra.Open(ctx, remote)
+}
+
 func (s *Service) startHost(ctx context.Context, cfg Config) error {
-	j, err := pebble.Open(pebble.Config{Dir: cfg.Dir, Logger: cfg.Logger})
+	j, err := openJournal(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -99,6 +115,9 @@ var errReadModel = errors.New("the read model")
 // startReadModel lets the tables, and the live stream, follow the log.
 func (s *Service) startReadModel(ctx context.Context, cfg Config) (err error) {
 	path := cmp.Or(cfg.Read, filepath.Join(cfg.Dir, "catalogue.db"))
+	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
+		return err
+	}
 	if s.tables, err = sqlite.Open(ctx, sqlite.Config{Path: path, Steps: catalogue.Steps()}); err != nil {
 		return fmt.Errorf("%w: %w", errReadModel, err)
 	}

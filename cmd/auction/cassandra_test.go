@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/skerryhq/skerry/journal"
+	"github.com/skerryhq/skerry/journal/cassandra"
+	nodes "github.com/skerryhq/skerry/journal/cassandra/launch"
+)
+
+// node is one Cassandra node for all tests of this package.
+var node nodes.Shared
+
+// thenStop stops the node when all tests have run.
+type thenStop struct{ *testing.M }
+
+func (m thenStop) Run() int {
+	defer node.Stop()
+	return m.M.Run()
+}
+
+var keyspaces atomic.Int64
+
+// inCassandra returns the URL of a new journal, which is gone at the test's end.
+func inCassandra(t *testing.T) string {
+	t.Helper()
+	url := fmt.Sprintf("cassandra://%s/auction_%d_%d?dev=1", node.Hosts(t)[0], time.Now().UnixNano(), keyspaces.Add(1))
+	t.Cleanup(func() {
+		cfg, err := cassandra.ParseURL(url, os.Getenv)
+		if err == nil {
+			err = cassandra.DropKeyspace(context.WithoutCancel(t.Context()), cfg)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	return url
+}
+
+// A start on Cassandra takes longer than one on a folder, so there are fewer.
+const (
+	cassandraRounds = 6
+	cassandraStart  = time.Second
+)
+
+// TestNothingIsLostOnCassandraWhenTheProcessIsKilled is the kill test with the journal in Cassandra: what the dead process
+// has sent may arrive after the next one has claimed the logs.
+func TestNothingIsLostOnCassandraWhenTheProcessIsKilled(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("a Cassandra node takes ten seconds")
+	}
+	url := inCassandra(t)
+	k := newKiller(t)
+	k.journal = url
+	k.open = func(string) (journal.Journal, error) {
+		cfg, err := cassandra.ParseURL(url, os.Getenv)
+		if err != nil {
+			return nil, err
+		}
+		return cassandra.Open(t.Context(), cfg)
+	}
+	k.run(cassandraRounds, cassandraStart)
+}
+
+func TestTheRecordedBidsComeOutOnCassandraToo(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("a Cassandra node takes ten seconds")
+	}
+	file := sharedFile(t, filepath.Join("data", "ebay-bids.csv"))
+	replayed(t, file, "-journal", inCassandra(t))
+}
