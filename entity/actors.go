@@ -44,6 +44,18 @@ func (l levelAtLeast) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= l.least && l.Handler.Enabled(ctx, level)
 }
 
+// retire ends the actor of a shard that has nothing left to do.
+func (s *actors) retire(a *shardActor) { s.system.Root.Poison(a.pid) }
+
+func (a *shardActor) isStopped() bool {
+	select {
+	case <-a.stopped:
+		return true
+	default:
+		return false
+	}
+}
+
 // stop ends all shards' actors, and those of their entities with them. A handler that does
 // not return cannot be ended: after stopPatience it is left behind, with an error.
 func (s *actors) stop(shards []*shardActor) error {
@@ -93,7 +105,11 @@ type shardActor struct {
 
 	serving, drained, stopped chan struct{} // closed once
 	failure                   string        // read after serving is closed
-	draining, isDrained       bool
+	// over tells that the shard is fenced or halted for good. Anybody may read it.
+	over atomic.Bool
+	// wantsSlot tells that the node's bound on appends owes the shard an answer.
+	wantsSlot           bool
+	draining, isDrained bool
 }
 
 // Messages to a shard's actor, beside *pending and *shard.Handled.
@@ -117,7 +133,6 @@ func (s *actors) spawnShard(h *Host, number uint32, resetTime bool) *shardActor 
 	a.pid = s.system.Root.Spawn(actor.PropsFromFunc(a.receive, actor.WithDispatcher(s.dispatch)))
 	a.wake = time.AfterFunc(time.Hour, func() { a.tell(tick{}) })
 	a.wake.Stop()
-	a.tell(step(func(m *shard.Machine, now int64) { m.Start(now) }))
 	return a
 }
 
@@ -145,6 +160,9 @@ func (a *shardActor) receive(c actor.Context) {
 	switch msg := c.Message().(type) {
 	case *actor.Stopped:
 		a.wake.Stop()
+		if a.wantsSlot {
+			a.host.slots.forget(a, a.host.now())
+		}
 		close(a.stopped)
 		return
 	case *actor.Terminated:
@@ -179,6 +197,7 @@ func (a *shardActor) handle(msg any) {
 		a.m.Handled(now, msg)
 		recycle(msg)
 	case slotFree:
+		a.wantsSlot = false
 		if !a.m.Slot(now) {
 			a.host.slots.give(0, a.host.now())
 		}

@@ -30,6 +30,10 @@ type Config struct {
 	// AcceptClock lets a host start although the journal's newest record is more than a
 	// day away from the clock.
 	AcceptClock bool
+	// Ownership, if it is set, makes this the host of a node in a cluster: it claims the shards that it is told to, and tells
+	// here what becomes of them. It is called from the shards' own goroutines, one call at a time for each shard, and must
+	// not wait.
+	Ownership func(Ownership)
 	// UnknownEvents says what Start does when the journal lists events that Types cannot
 	// read. Default: refuse to start.
 	UnknownEvents UnknownEvents

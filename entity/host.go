@@ -26,11 +26,14 @@ type Host struct {
 	now     func() time.Time
 
 	actors *actors
-	shards []*shardActor
-	slots  *slots
-	gate   gate
-	keys   *ClientKeys
-	feed   *Feed
+	shards []atomic.Pointer[shardActor] // nil where this host owns nothing and wants nothing
+	// owning guards what shards come and go; retired are those that went and have not ended yet.
+	owning  sync.Mutex
+	retired []*shardActor
+	slots   *slots
+	gate    gate
+	keys    *ClientKeys
+	feed    *Feed
 
 	// ctx ends when the host has stopped; work counts its goroutines.
 	ctx    context.Context //nolint:containedctx // the life of the host, not of a call
@@ -44,8 +47,8 @@ type Host struct {
 	pendingBytes atomic.Int64
 }
 
-// Start claims all shards of the journal and returns once they serve. ctx covers the
-// start only. The journal stays the caller's: close it after Stop.
+// Start claims all shards of the journal and returns once they serve; with Config.Ownership it
+// claims none. ctx covers the start only. The journal stays the caller's: close it after Stop.
 func Start(ctx context.Context, cfg Config) (*Host, error) {
 	cfg, err := cfg.filled()
 	if err != nil {
@@ -73,10 +76,11 @@ func Start(ctx context.Context, cfg Config) (*Host, error) {
 	}
 	h.slots = newSlots(limit, h.cfg.Shards, adaptive)
 	h.actors = newActors(h.log)
-	for i := range h.cfg.Shards {
-		h.shards = append(h.shards, h.actors.spawnShard(h, uint32(i), reset))
+	h.shards = make([]atomic.Pointer[shardActor], h.cfg.Shards)
+	if cfg.Ownership != nil {
+		return h, nil
 	}
-	if err := h.awaitServing(ctx); err != nil {
+	if err := h.claimAll(ctx, reset); err != nil {
 		_ = h.Stop(expired())
 		return nil, err
 	}
@@ -97,9 +101,15 @@ func expired() context.Context {
 	return ctx
 }
 
-// awaitServing waits until every shard serves, or says which does not and why.
-func (h *Host) awaitServing(ctx context.Context) error {
-	for _, a := range h.shards {
+// claimAll waits until every shard serves, or says which does not and why.
+func (h *Host) claimAll(ctx context.Context, reset bool) error {
+	for i := range h.shards {
+		a := h.actors.spawnShard(h, uint32(i), reset) //nolint:gosec // at most maxShards
+		h.shards[i].Store(a)
+		a.then((*shard.Machine).Start)
+	}
+	for i := range h.shards {
+		a := h.shards[i].Load()
 		select {
 		case <-a.serving:
 		case <-ctx.Done():
@@ -124,10 +134,15 @@ func (h *Host) Call(ctx context.Context, req *Request) (*Response, error) {
 	c := newPending(req, def, info)
 	now := h.now()
 	c.Deadline = deadline(ctx, now)
-	a := h.shards[h.shardOf(c.To)]
-	if c.After, err = h.after(req, c.Query, a.number); err != nil {
+	number := h.shardOf(c.To)
+	if c.After, err = h.after(req, c.Query, number); err != nil {
 		c.free()
 		return nil, err
+	}
+	a := h.shards[number].Load()
+	if a == nil {
+		c.free()
+		return nil, h.moved(number, "", 0)
 	}
 	if err := h.admit(a, len(c.Payload)); err != nil {
 		c.free()
@@ -158,6 +173,9 @@ func (h *Host) await(ctx context.Context, a *shardActor, c *pending) (*Response,
 		select {
 		case <-c.done: // answered before the shard ended
 		default:
+			if !h.stopping.Load() {
+				return nil, h.moved(a.number, "", 0)
+			}
 			return nil, &Error{Kind: ErrUnavailable, Reason: "the node has stopped", RetryAfter: time.Second}
 		}
 	case <-ctx.Done():
@@ -198,6 +216,8 @@ func (h *Host) result(a *shardActor, ans *shard.Answer) (*Response, error) {
 		return h.reply(a.number, ans), nil
 	case shard.Reject:
 		return nil, &Rejection{Code: ans.Rejection.Code, Message: ans.Rejection.Message, Version: ans.Version}
+	case shard.Moved:
+		return nil, h.moved(a.number, ans.Owner, ans.Epoch)
 	}
 	return nil, &Error{Kind: kinds[ans.Kind], Reason: ans.Reason, RetryAfter: retryAfter(ans)}
 }
@@ -219,7 +239,6 @@ var kinds = map[shard.AnswerKind]error{
 	shard.Busy:        ErrBusy,
 	shard.Unknown:     ErrUnknownOutcome,
 	shard.Failed:      ErrFailed,
-	shard.Moved:       ErrUnavailable, // there is no other node to ask
 	shard.Running:     ErrRunning,
 	shard.NotKnown:    ErrNotKnown,
 }
@@ -228,7 +247,7 @@ func retryAfter(ans *shard.Answer) time.Duration {
 	switch {
 	case ans.RetryAfter > 0:
 		return ans.RetryAfter
-	case ans.Kind == shard.Unavailable || ans.Kind == shard.Busy || ans.Kind == shard.Moved:
+	case ans.Kind == shard.Unavailable || ans.Kind == shard.Busy:
 		return time.Second
 	}
 	return 0
@@ -261,24 +280,38 @@ func (h *Host) Stop(ctx context.Context) error {
 }
 
 func (h *Host) stop(ctx context.Context) error {
-	h.stopping.Store(true)
-	for _, a := range h.shards {
+	live := h.lastShards()
+	for _, a := range live {
 		a.tell(drain{})
 	}
 	var err error
-	for i := 0; i < len(h.shards) && err == nil; i++ {
+	for i := 0; i < len(live) && err == nil; i++ {
 		select {
-		case <-h.shards[i].drained:
+		case <-live[i].drained:
 		case <-ctx.Done():
-			err = fmt.Errorf("entity: stop: shard %d is not drained: %w", h.shards[i].number, ctx.Err())
+			err = fmt.Errorf("entity: stop: shard %d is not drained: %w", live[i].number, ctx.Err())
 		}
 	}
-	stuck := h.actors.stop(h.shards)
+	stuck := h.actors.stop(append(live, h.retired...))
 	h.cancel()
 	if stuck == nil {
 		h.work.Wait()
 	}
 	return errors.Join(err, stuck)
+}
+
+// lastShards lets no shard come or go any more, and returns those that are there.
+func (h *Host) lastShards() []*shardActor {
+	h.owning.Lock()
+	defer h.owning.Unlock()
+	h.stopping.Store(true)
+	var live []*shardActor
+	for i := range h.shards {
+		if a := h.shards[i].Load(); a != nil {
+			live = append(live, a)
+		}
+	}
+	return live
 }
 
 // shardOf is the group rule "type/id": the shard is the hash of both.

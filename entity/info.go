@@ -8,7 +8,7 @@ import (
 // ShardInfo is what an operator sees of one shard.
 type ShardInfo struct {
 	Shard uint32 `json:"shard"`
-	// Phase is starting, serving, refusing, fenced or halted; Reason says why.
+	// Phase is elsewhere, preparing, starting, serving, yielding, refusing, fenced or halted; Reason says why.
 	Phase  string `json:"phase"`
 	Reason string `json:"reason,omitempty"`
 	// Owner wrote the newest claim.

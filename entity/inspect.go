@@ -16,7 +16,12 @@ import (
 // Shards tells the state of each shard, in order.
 func (h *Host) Shards(ctx context.Context) ([]ShardInfo, error) {
 	out := make([]ShardInfo, 0, len(h.shards))
-	for _, a := range h.shards {
+	for number := range h.shards {
+		a := h.shards[number].Load()
+		if a == nil {
+			out = append(out, ShardInfo{Shard: uint32(number), Phase: "elsewhere"}) //nolint:gosec // at most maxShards
+			continue
+		}
 		i, err := look(ctx, a, func(m *shard.Machine) shard.Info { return m.Info() })
 		if err != nil {
 			return nil, err
@@ -25,8 +30,13 @@ func (h *Host) Shards(ctx context.Context) ([]ShardInfo, error) {
 			Shard: a.number, Phase: i.Phase.String(), Reason: i.Reason, Owner: i.Owner, Epoch: i.Epoch, Head: i.Head,
 			Flushed: i.Flushed, Offset: i.Offset, Live: i.Live, Pending: i.Pending, UnflushedBytes: i.UnflushedBytes,
 		}
-		if i.Refusing {
+		switch {
+		case i.Refusing:
 			s.Phase = "refusing"
+		case i.Preparing:
+			s.Phase = "preparing"
+		case i.Yielding:
+			s.Phase = "yielding"
 		}
 		out = append(out, s)
 	}
@@ -63,7 +73,11 @@ func (h *Host) Inspect(ctx context.Context, typ, id string, at *uint64) (*Entity
 		return nil, err
 	}
 	of := journal.Entity{Type: typ, ID: id}
-	a := h.shards[h.shardOf(of)]
+	number := h.shardOf(of)
+	a := h.shards[number].Load()
+	if a == nil {
+		return nil, h.moved(number, "", 0)
+	}
 	known, err := look(ctx, a, func(m *shard.Machine) shard.EntityView { return m.View(of) })
 	if err != nil {
 		return nil, err

@@ -17,7 +17,8 @@ func (a *shardActor) perform() {
 	r := a.m.Ready()
 	if r.NeedSlot {
 		r.NeedSlot = false
-		if a.host.slots.take(a) {
+		a.wantsSlot = !a.host.slots.take(a)
+		if !a.wantsSlot {
 			a.m.Slot(a.host.now().UnixNano())
 		}
 	}
@@ -28,6 +29,7 @@ func (a *shardActor) perform() {
 	for _, f := range r.Failures {
 		a.host.log.Error(f, "shard", a.number)
 	}
+	a.tellMoves(r)
 	a.m.Done()
 	a.account()
 	a.schedule()
@@ -273,6 +275,7 @@ const evictions = 4
 func (a *shardActor) tellPhase() {
 	if phase := a.m.Phase(); phase != a.phase {
 		a.host.feed.follow(a.number, phase == shard.Serving)
+		a.over.Store(phase >= shard.Fenced)
 		if a.phase == shard.Starting {
 			if phase != shard.Serving {
 				a.failure = a.m.Info().Reason
@@ -280,6 +283,7 @@ func (a *shardActor) tellPhase() {
 			close(a.serving)
 		}
 		a.phase = phase
+		a.tellOwnership(map[shard.Phase]OwnershipState{shard.Serving: Serving, shard.Fenced: Fenced, shard.Halted: Halted}[phase])
 	}
 	if a.draining && !a.isDrained && a.m.Drained() {
 		a.isDrained = true

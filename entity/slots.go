@@ -48,6 +48,20 @@ func (s *slots) take(a *shardActor) bool {
 	return false
 }
 
+// forget ends the waiting of a shard that has ended. If its turn had come, the next one's comes.
+func (s *slots) forget(a *shardActor, now time.Time) {
+	s.mu.Lock()
+	for i := s.head; i < len(s.waiting); i++ {
+		if s.waiting[i] == a {
+			s.waiting = append(s.waiting[:i], s.waiting[i+1:]...)
+			s.mu.Unlock()
+			return
+		}
+	}
+	s.mu.Unlock()
+	s.give(0, now)
+}
+
 // give returns a slot after an append that carried so many events.
 func (s *slots) give(events uint64, now time.Time) {
 	for _, a := range s.release(events, now) {

@@ -36,4 +36,6 @@ const (
 	bugIgnoreAfter
 	// bugTellEarly tells readers of a record before it is committed.
 	bugTellEarly
+	// bugPreparedIsAll takes what was prepared before the claim for all that the log's tail holds.
+	bugPreparedIsAll
 )

@@ -25,6 +25,7 @@ func TestPlantedBugsAreFound(t *testing.T) {
 		{"answer a lookup unconfirmed", bugLookupStale},
 		{"ignore what a local query must have seen", bugIgnoreAfter},
 		{"tell readers of a record too early", bugTellEarly},
+		{"claim with a tail that has grown since it was prepared", bugPreparedIsAll},
 	} {
 		t.Run(p.name, func(t *testing.T) {
 			bad := simulate(t, 1, most, p.bug, counts{})

@@ -18,6 +18,8 @@ type claim struct {
 	// read is the newest record whose entries were taken in; prev is its header.
 	read uint64
 	prev journal.Header
+	// holdBack tells that the machine only prepares, started that it was told to claim: see handover.go.
+	holdBack, started bool
 }
 
 type claimStage uint8
@@ -28,6 +30,8 @@ const (
 	readTail
 	loadTimers
 	claimed
+	prepareTail // as readTail, before the claim
+	prepared    // the tail is taken in, the claim is to come
 )
 
 // LogRange asks for records From to To, both included, in as many LogRead calls as it takes.
@@ -46,9 +50,18 @@ func grow(d time.Duration) time.Duration {
 	return min(max(2*d, firstBackoff), lastBackoff)
 }
 
-// Start begins to take the shard.
+// Start begins to take the shard. It may come after Prepare, or while that is under way; a second one does nothing.
 func (m *Machine) Start(now int64) {
 	m.observe(now)
+	if m.phase != Starting || m.claim.started {
+		return
+	}
+	underWay := m.claim.holdBack && m.claim.stage != prepared
+	m.claim.started, m.claim.holdBack = true, false
+	if underWay {
+		return
+	}
+	m.claim.stage = readHead
 	m.out.ReadHead = true
 }
 
@@ -67,7 +80,7 @@ func (m *Machine) retryClaim() {
 	switch m.claim.stage {
 	case readHead:
 		m.out.ReadHead = true
-	case readTail:
+	case readTail, prepareTail:
 		m.readMore()
 	case loadTimers:
 		m.loadTimers()
@@ -84,7 +97,11 @@ func (m *Machine) HeadRead(now int64, head journal.Head, err error) {
 		m.claimLater(err)
 		return
 	}
-	m.claim.flushed = max(head.Flushed, head.Last.Flushed)
+	m.claim.flushed = max(head.Flushed, head.Last.Flushed, m.claim.flushed)
+	if m.claim.holdBack {
+		m.prepareTo(head.Last)
+		return
+	}
 	m.sendClaim(head.Last)
 }
 
@@ -110,16 +127,22 @@ func (m *Machine) claimLost(holder journal.Header) {
 
 // claimWon begins to read what pages and timer index do not hold yet.
 func (m *Machine) claimWon(h journal.Header) {
-	m.last, m.owner, m.time = h, h.Writer, h.Time
+	m.last, m.owner, m.claimed, m.time = h, h.Writer, h.Epoch, h.Time
 	m.offset = h.NextOffset() - 1
 	m.derive.flushed = m.claim.flushed
 	m.timers = timers{from: h.TimersFromHour, loaded: h.TimersFromHour}
-	m.claim.stage, m.claim.backoff, m.claim.read = readTail, 0, m.claim.flushed
+	m.claim.stage, m.claim.backoff = readTail, 0
+	m.skipFlushed()
 	m.readMore()
 }
 
 func (m *Machine) readMore() {
-	if m.claim.read >= m.last.Number {
+	switch {
+	case m.claim.read < m.last.Number:
+	case m.claim.stage == prepareTail:
+		m.prepareDone()
+		return
+	default:
 		m.claim.stage = loadTimers
 		m.loadTimers()
 		return
@@ -131,7 +154,7 @@ func (m *Machine) readMore() {
 // log ends, which cannot be.
 func (m *Machine) LogRead(now int64, records []journal.Record, err error) {
 	m.observe(now)
-	if m.phase != Starting || m.claim.stage != readTail {
+	if m.phase != Starting || m.claim.stage != readTail && m.claim.stage != prepareTail {
 		return
 	}
 	if errors.Is(err, journal.ErrCorrupt) {
@@ -140,6 +163,10 @@ func (m *Machine) LogRead(now int64, records []journal.Record, err error) {
 	}
 	if err != nil {
 		m.claimLater(err)
+		return
+	}
+	if len(records) == 0 && m.claim.stage == prepareTail {
+		m.prepareDone() // before the claim, the newest record need not show at every read
 		return
 	}
 	if len(records) == 0 {
@@ -203,13 +230,7 @@ func CheckOrder(prev, h journal.Header, want uint64) error {
 // serve begins to answer.
 func (m *Machine) serve() {
 	m.phase, m.claim.stage, m.reason = Serving, claimed, ""
-	waiting := m.waiting
-	m.waiting = nil
-	for _, c := range waiting {
-		if !c.answered {
-			m.enqueue(c)
-		}
-	}
+	m.takeWaiting()
 	m.fireTimers()
 	m.maybeDerive()
 	m.advance()
@@ -221,7 +242,7 @@ func (m *Machine) fence(by journal.Header) {
 	if m.bug == bugSkipFence {
 		return
 	}
-	m.phase, m.owner = Fenced, by.Writer
+	m.phase, m.owner, m.claimed = Fenced, by.Writer, by.Epoch
 	m.reason = fmt.Sprintf("%s took the shard with record %d, epoch %d", by.Writer, by.Number, by.Epoch)
 	m.answerAll(Moved, m.reason)
 	m.forget()
@@ -279,4 +300,5 @@ func (m *Machine) forget() {
 	m.inflight, m.gathered, m.gatherSz, m.wantSlot = nil, nil, 0, false
 	m.live, m.liveBytes, m.lru, m.evictions = 0, 0, lru{}, 0
 	m.timers, m.derive, m.check = timers{}, derive{flushed: m.derive.flushed}, check{}
+	m.yield, m.looking = yielding{}, false
 }

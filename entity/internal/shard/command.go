@@ -23,7 +23,9 @@ func (m *Machine) Command(now int64, c *Command) {
 		m.end(c, Unavailable, m.reason)
 	case m.draining:
 		m.end(c, Unavailable, "the node is shutting down")
-	case m.phase == Starting:
+	case m.phase == Starting && m.claim.holdBack:
+		m.end(c, Moved, "the shard is another's still")
+	case m.phase == Starting, m.isYielding():
 		m.waiting = append(m.waiting, c)
 	default:
 		m.enqueue(c)
@@ -57,7 +59,7 @@ func (m *Machine) pump(e *Entity) {
 		if due == nil && e.queue.len() == 0 {
 			return
 		}
-		if m.full() {
+		if m.full() || m.isYielding() {
 			e.stalled = true
 			m.stalled = append(m.stalled, e)
 			return
@@ -89,7 +91,7 @@ func (m *Machine) pausing() bool { return m.refused.until > m.now }
 
 // resume goes on with the entities that waited for the journal.
 func (m *Machine) resume() {
-	if len(m.stalled) == 0 || m.full() {
+	if len(m.stalled) == 0 || m.full() || m.isYielding() {
 		return
 	}
 	stalled := m.stalled
@@ -278,6 +280,9 @@ func (m *Machine) answer(c *Command, a Answer, released bool) {
 	m.commands.remove(c)
 	m.pending--
 	a.Command, a.Released = c, released
+	if a.Kind == Moved {
+		a.Owner, a.Epoch = m.owner, m.claimed
+	}
 	m.out.Answers = append(m.out.Answers, a)
 }
 

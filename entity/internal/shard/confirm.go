@@ -119,7 +119,7 @@ func (m *Machine) dropWaiters(why string) {
 
 // maybeCheck asks for a tail check where answers wait and no append is going to confirm them.
 func (m *Machine) maybeCheck() {
-	if m.check.seq != 0 || m.check.retryAt != 0 || m.inflight != nil || len(m.gathered) > 0 || m.waiters.len() == 0 {
+	if m.check.seq != 0 || m.check.retryAt != 0 || m.inflight != nil || len(m.gathered) > 0 || m.waiters.len() == 0 && !m.looking {
 		return
 	}
 	m.sendCheck()
@@ -139,6 +139,7 @@ func (m *Machine) Checked(now int64, seq uint64, slot journal.Slot, err error) {
 	}
 	number := m.check.number
 	m.check.seq = 0
+	m.looking = m.looking && err != nil
 	switch {
 	case err != nil:
 		m.check.backoff = grow(m.check.backoff)
@@ -173,7 +174,7 @@ func (m *Machine) retryCheck() {
 		return
 	}
 	m.check.retryAt = 0
-	if m.waiters.len() > 0 && m.phase == Serving {
+	if (m.waiters.len() > 0 || m.looking) && m.phase == Serving {
 		m.sendCheck()
 	}
 }

@@ -50,8 +50,10 @@ type Machine struct {
 	cfg    Config
 	phase  Phase
 	reason string // why it is fenced or halted
-	owner  string // writer of the newest claim known
+	owner  string // writer of the newest claim known, the one of epoch claimed
 	bug    bug    // planted by tests
+
+	claimed uint64
 
 	out      Ready
 	now      int64
@@ -67,6 +69,8 @@ type Machine struct {
 	wantSlot bool
 	refused  refusal
 	claim    claim
+	yield    yielding
+	looking  bool // for another's claim, though no answer waits
 
 	// Confirmation.
 	sent      uint64 // appends and checks sent so far
@@ -117,6 +121,9 @@ type Ready struct {
 	LoadTimers *HourRange
 	// Derive goes to the journal's derived tables; its outcome to Derived.
 	Derive *Derive
+	// Prepared tells that the log's tail is taken in as far as it went, Yielded that the shard is at rest
+	// for another's claim, Resumed that none came.
+	Prepared, Yielded, Resumed bool
 	// Committed are records that have just become part of the log for good, in order. They
 	// are not told again.
 	Committed []journal.Record
@@ -157,7 +164,7 @@ func (m *Machine) Wake() int64 {
 		at = earliest(at, m.inflight.retryAt)
 	}
 	if m.phase == Serving {
-		at = earliest(at, m.derive.wake(m), m.lru.wake(m.cfg.IdleAfter))
+		at = earliest(at, m.yield.until, m.derive.wake(m), m.lru.wake(m.cfg.IdleAfter))
 		if !m.draining {
 			at = earliest(at, m.timers.wake())
 		}
@@ -181,6 +188,7 @@ func (m *Machine) Tick(now int64) {
 	m.retryAppend()
 	m.retryCheck()
 	if m.phase == Serving {
+		m.serveOn()
 		m.resume()
 		m.fireTimers()
 		m.maybeDerive()
@@ -202,11 +210,16 @@ func (m *Machine) advance() {
 		m.out.NeedSlot = true
 	}
 	m.maybeCheck()
+	m.tellYielded()
 }
 
 // Drain makes the machine refuse new commands and write all that is derived.
 func (m *Machine) Drain(now int64) {
 	m.observe(now)
+	if m.phase == Starting && m.claim.holdBack {
+		m.Abort(now, "the node is shutting down")
+		return
+	}
 	m.draining = true
 	m.maybeDerive()
 	m.advance()
@@ -224,6 +237,8 @@ func (m *Machine) Drained() bool {
 type Info struct {
 	Phase          Phase
 	Refusing       bool
+	Preparing      bool // has not claimed and will not by itself
+	Yielding       bool // waits for another's claim
 	Reason, Owner  string
 	Epoch          uint64
 	Head, Flushed  uint64
@@ -236,9 +251,10 @@ type Info struct {
 // Info returns what is known now.
 func (m *Machine) Info() Info {
 	i := Info{
-		Phase: m.phase, Reason: m.reason, Owner: m.owner, Epoch: m.last.Epoch, Head: m.last.Number,
+		Phase: m.phase, Reason: m.reason, Owner: m.owner, Epoch: max(m.last.Epoch, m.claimed), Head: m.last.Number,
 		Flushed: m.derive.flushed, Offset: m.last.NextOffset() - 1, Live: m.live, LiveBytes: m.liveBytes,
 		Pending: m.pending, UnflushedBytes: m.derive.bytes,
+		Preparing: m.phase == Starting && m.claim.holdBack, Yielding: m.yield.until != 0,
 	}
 	if m.refused.until > m.now {
 		i.Refusing, i.Reason = true, m.refused.reason

@@ -26,6 +26,7 @@ type mix struct {
 	recoveryFails, recoveryBroken, snapshotUnreadable                        float64
 	encodeFails, timerFails                                                  float64
 	takeover, crash, abort, drain, resetTime                                 float64
+	planned, moveLoses, moveHasty                                            float64
 	queries, local, timers, defects, expects                                 float64
 	lookups                                                                  float64
 	callerKeys, reuse, repeat, lateCall, wrongOwner, hurry                   float64
@@ -55,7 +56,8 @@ func drawMix(r *rand.Rand) mix {
 		queries: fault(0.8, 0.5), local: fault(0.5, 1), timers: fault(0.5, 0.4), defects: fault(0.3, 0.2), expects: fault(0.3, 0.4),
 		callerKeys: fault(0.6, 1), reuse: fault(0.6, 0.5), repeat: 0.5 + r.Float64()/2, lateCall: fault(0.4, 0.3), wrongOwner: fault(0.7, 0.6),
 		lookups: fault(0.5, 0.3),
-		skew:    pick(0, 0, 50*time.Millisecond, 2*time.Second, 10*time.Minute), jump: pick(0, 0, 0, 100*time.Millisecond, 5*time.Second, 30*time.Minute),
+		planned: fault(0.7, 1), moveLoses: fault(0.3, 0.5), moveHasty: fault(0.3, 0.5),
+		skew: pick(0, 0, 50*time.Millisecond, 2*time.Second, 10*time.Minute), jump: pick(0, 0, 0, 100*time.Millisecond, 5*time.Second, 30*time.Minute),
 		maxRecord: 1000, flushBytes: 1 << 20, stallBytes: 4 << 20,
 		flushAfter: pick(time.Millisecond, 50*time.Millisecond, 2*time.Second), idleAfter: pick(5*time.Millisecond, time.Second, 2*time.Minute),
 	}
@@ -309,7 +311,7 @@ func checkCounts(t *testing.T, schedules uint64, total counts) {
 		"check": 4, "check failed": 0.1, "fenced": 0.7, "owners": 2.5, "crash": 0.2, "abort": 0.05, "drain": 0.05, "drained": 0.01, "evict": 1, "ambush": 0.15,
 		"recovery": 6, "recovery failed": 0.4, "recovery from a snapshot": 0.6, "recovery of an overtaken owner's pins": 0.001, "snapshots": 0.4, "snapshot ignored": 0.01,
 		"derive": 4, "derive failed": 0.3, "timer fired": 1, "timer failed": 0.04, "timers failed": 0.05, "key reused": 0.2, "lookup found": 0.3, "lookup not known": 0.1, "lookup running": 0.3, "records told to readers": 5, "key expired": 0.01, "version mismatch": 0.3,
-		"stale head": 0.2, "head failed": 0.1, "read failed": 0.08, "late attempts": 2, "late answers of the journal": 0.4,
+		"moves": 0.2, "prepared": 0.2, "yielded": 0.05, "resumed": 0.02, "move given up": 0.01, "move's message lost": 0.01, "stale head": 0.2, "head failed": 0.1, "read failed": 0.08, "late attempts": 2, "late answers of the journal": 0.4,
 	}
 	for name, perSchedule := range least {
 		if got := float64(total[name]) / float64(schedules); got < perSchedule {

@@ -22,14 +22,23 @@ type simOwner struct {
 	fenced   bool
 	draining bool
 
-	told   uint64 // the newest record that its readers know
-	wakeAt int64  // by the machine's clock; 0: no tick is planned
-	ticket uint64
-	idle   int // ticks in a row that brought nothing, although Wake had asked for them
+	told           uint64 // the newest record that its readers know
+	wakeAt         int64  // by the machine's clock; 0: no tick is planned
+	ticket         uint64
+	move, yieldsTo *simMove
+
+	idle int // ticks in a row that brought nothing, although Wake had asked for them
 }
 
 // startOwner starts another owner: it will take the shard from whoever holds it.
 func (s *sim) startOwner() *simOwner {
+	o := s.newOwner()
+	o.input(o.m.Start)
+	return o
+}
+
+// newOwner makes an owner that has not begun.
+func (s *sim) newOwner() *simOwner {
 	s.started++
 	o := &simOwner{s: s, name: fmt.Sprintf("n%d", s.started)}
 	if s.mix.skew > 0 {
@@ -45,7 +54,6 @@ func (s *sim) startOwner() *simOwner {
 	s.owners = append(s.owners, o)
 	s.counts["owners"]++
 	s.log("%s starts, skew %v, sets time %v", o.name, time.Duration(o.skew), reset)
-	o.input(o.m.Start)
 	return o
 }
 
@@ -92,7 +100,11 @@ func (s *sim) disturb() {
 	o := alive[s.rng.IntN(len(alive))]
 	switch x := s.rng.Float64(); {
 	case x < s.mix.takeover:
-		if len(alive) < 3 {
+		switch {
+		case len(alive) >= 3:
+		case s.chance(s.mix.planned):
+			s.move()
+		default:
 			s.startOwner()
 		}
 	case x < s.mix.takeover+s.mix.crash:
@@ -181,6 +193,7 @@ func (o *simOwner) perform() {
 		s.log("%s: %s", o.name, f)
 		s.counts["failures told"]++
 	}
+	o.moves(r)
 	o.m.Done()
 	o.watch()
 	o.schedule()

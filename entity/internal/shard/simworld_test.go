@@ -176,7 +176,7 @@ func (s *sim) quiet() {
 	s.log("--- quiet")
 	s.calm, s.journal.full = true, false
 	for _, o := range s.owners {
-		o.dead = o.dead || o.draining // one that is draining, and claims still, would fire no timer
+		o.dead = o.dead || o.draining || o.m.Info().Preparing // one that is draining, and claims still, would fire no timer
 	}
 	o := s.startOwner()
 	s.runUntil(s.now+int64(3*time.Minute), never)

@@ -123,6 +123,9 @@ type Answer struct {
 	Repeated bool
 	// Released tells that the machine holds the command no more.
 	Released bool
+	// Owner wrote the newest claim known, the one of Epoch; for Moved.
+	Owner string
+	Epoch uint64
 }
 
 // Codes of rejections that the runtime itself gives.
