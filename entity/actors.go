@@ -44,8 +44,15 @@ func (l levelAtLeast) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= l.least && l.Handler.Enabled(ctx, level)
 }
 
-// retire ends the actor of a shard that has nothing left to do.
-func (s *actors) retire(a *shardActor) { s.system.Root.Poison(a.pid) }
+// retire ends the actor of a shard once the commands that were on their way to it are answered.
+func (s *actors) retire(a *shardActor) {
+	a.retiring.Store(true)
+	if a.pending.Load() == 0 {
+		s.poison(a)
+	}
+}
+
+func (s *actors) poison(a *shardActor) { s.system.Root.Poison(a.pid) }
 
 func (a *shardActor) isStopped() bool {
 	select {
@@ -107,6 +114,8 @@ type shardActor struct {
 	failure                   string        // read after serving is closed
 	// over tells that the shard is fenced or halted for good. Anybody may read it.
 	over atomic.Bool
+	// retiring tells that no command comes any more.
+	retiring atomic.Bool
 	// wantsSlot tells that the node's bound on appends owes the shard an answer.
 	wantsSlot           bool
 	draining, isDrained bool

@@ -173,10 +173,7 @@ func (h *Host) await(ctx context.Context, a *shardActor, c *pending) (*Response,
 		select {
 		case <-c.done: // answered before the shard ended
 		default:
-			if !h.stopping.Load() {
-				return nil, h.moved(a.number, "", 0)
-			}
-			return nil, &Error{Kind: ErrUnavailable, Reason: "the node has stopped", RetryAfter: time.Second}
+			return nil, h.stopped(a.number)
 		}
 	case <-ctx.Done():
 		select {
@@ -195,18 +192,31 @@ func (h *Host) await(ctx context.Context, a *shardActor, c *pending) (*Response,
 // admit counts a command in, unless its shard or the node has enough of them.
 func (h *Host) admit(a *shardActor, size int) error {
 	if h.stopping.Load() {
-		return &Error{Kind: ErrUnavailable, Reason: "the node is shutting down", RetryAfter: time.Second}
+		return h.stopped(a.number)
 	}
-	if a.pending.Add(1) > int64(h.cfg.MaxPending) {
-		a.pending.Add(-1)
+	pending := a.pending.Add(1)
+	if h.shards[a.number].Load() != a { // it went while we looked
+		a.leave()
+		return h.moved(a.number, "", 0)
+	}
+	if pending > int64(h.cfg.MaxPending) {
+		a.leave()
 		return &Error{Kind: ErrBusy, Reason: fmt.Sprintf("shard %d has %d unanswered commands already", a.number, h.cfg.MaxPending), RetryAfter: 100 * time.Millisecond}
 	}
 	if h.pendingBytes.Add(int64(size)) > int64(h.cfg.MaxPendingBytes) {
 		h.pendingBytes.Add(-int64(size))
-		a.pending.Add(-1)
+		a.leave()
 		return &Error{Kind: ErrBusy, Reason: fmt.Sprintf("the unanswered commands of the node hold %d bytes already", h.cfg.MaxPendingBytes), RetryAfter: 100 * time.Millisecond}
 	}
 	return nil
+}
+
+// stopped answers a command that came when the host, or its shard, had stopped.
+func (h *Host) stopped(number uint32) error {
+	if h.cfg.Ownership != nil { // another node will have the shard
+		return h.moved(number, "", 0)
+	}
+	return &Error{Kind: ErrUnavailable, Reason: "the node is shutting down", RetryAfter: time.Second}
 }
 
 // result makes an answer the caller's.
@@ -264,11 +274,13 @@ const (
 func deadline(ctx context.Context, now time.Time) int64 {
 	left := defaultTimeout
 	if at, ok := ctx.Deadline(); ok {
-		left = min(time.Until(at), maxTimeout)
-		left -= min(left/10, 20*time.Millisecond)
+		left = ownersShare(min(time.Until(at), maxTimeout))
 	}
 	return now.Add(left).UnixNano()
 }
+
+// ownersShare is what the owner has of the caller's time: the rest is for the way back.
+func ownersShare(left time.Duration) time.Duration { return left - min(left/10, 20*time.Millisecond) }
 
 // Stop refuses new commands, answers those under way, writes what is derived and ends
 // all actors. When ctx ends first, what is still waiting is answered as it stands:

@@ -113,9 +113,10 @@ func (h *Host) begin(number uint32, do func(*shard.Machine, int64)) {
 	}
 	a := h.shards[number].Load()
 	if a == nil || a.over.Load() {
-		h.retire(a)
-		a = h.actors.spawnShard(h, number, false)
-		h.shards[number].Store(a)
+		next := h.actors.spawnShard(h, number, false)
+		h.shards[number].Store(next)
+		h.retire(a) // after nobody can find it any more
+		a = next
 	}
 	a.then(do)
 }

@@ -18,6 +18,7 @@ type pending struct {
 	shard.Command
 	done   chan struct{} // one signal per use
 	async  bool          // nobody waits
+	tell   func(*Response, error)
 	answer shard.Answer
 }
 

@@ -180,14 +180,24 @@ func (a *shardActor) deliver() {
 // answer tells a caller what became of its command.
 func (a *shardActor) answer(ans *shard.Answer) {
 	c := ans.Command.Tag.(*pending)
-	a.pending.Add(-1)
+	a.leave()
 	a.logSlow(&c.Command, ans)
-	if c.async {
+	switch {
+	case c.async:
 		a.finish(c, ans)
-		return
+	case c.tell != nil:
+		a.report(c, ans)
+	default:
+		c.answer = *ans
+		c.done <- struct{}{}
 	}
-	c.answer = *ans
-	c.done <- struct{}{}
+}
+
+// leave counts a command out. The last one of a shard that was retired ends its actor.
+func (a *shardActor) leave() {
+	if a.pending.Add(-1) == 0 && a.retiring.Load() {
+		a.host.actors.poison(a)
+	}
 }
 
 // finish ends a command that nobody waits for. Its answer is in the log, if it has one; what stored nothing

@@ -1,0 +1,54 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/skerryhq/skerry/cluster/transport"
+	"github.com/skerryhq/skerry/entity"
+	wirev1 "github.com/skerryhq/skerry/proto/skerry/wire/v1"
+)
+
+// handler takes in what other nodes send. It implements transport.Handler.
+type handler struct{ n *Node }
+
+// Deliver gives a command to the host, and a message to the loop.
+func (h handler) Deliver(in *transport.Incoming) {
+	if in.Subject == "" {
+		h.n.host.Deliver(&in.Request, in.Remaining, func(resp *entity.Response, err error) { in.Answer(answerOf(resp, err)) })
+		return
+	}
+	in.Answer(h.note(in))
+}
+
+// note takes in a message about shards.
+func (h handler) note(in *transport.Incoming) transport.Answer {
+	switch in.Subject {
+	case subjectOwned, subjectYield, subjectYielded, subjectRefused:
+	default:
+		return transport.Answer{Err: &entity.Error{Kind: entity.ErrUnavailable, Reason: fmt.Sprintf("this node does not know messages about %q", in.Subject)}}
+	}
+	var claims wirev1.Claims
+	if err := proto.Unmarshal(in.Request.Payload, &claims); err != nil {
+		return transport.Answer{Err: &entity.Error{Kind: entity.ErrFailed, Reason: fmt.Sprintf("the message about %s cannot be read: %v", in.Subject, err)}}
+	}
+	h.n.inbox.put(note{subject: in.Subject, from: in.From.Node, claims: claims.GetClaims()})
+	return transport.Answer{Response: &entity.Response{}}
+}
+
+// Accept refuses streams: nodes need none.
+func (h handler) Accept(_ context.Context, s *transport.Stream) error {
+	return errors.New("this node takes no streams")
+}
+
+// answerOf is an answer of the host as it travels.
+func answerOf(resp *entity.Response, err error) transport.Answer {
+	var moved *entity.MovedError
+	if errors.As(err, &moved) {
+		err = &transport.Moved{Shard: moved.Shard, Node: moved.Owner, Epoch: moved.Epoch, Reason: moved.Error()}
+	}
+	return transport.Answer{Response: resp, Err: err}
+}

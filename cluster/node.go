@@ -1,0 +1,206 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/skerryhq/skerry/cluster/transport"
+	"github.com/skerryhq/skerry/entity"
+)
+
+// Config says how a [Node] runs. Host, Gossip and Transport are required; a zero field means the default that its
+// comment gives.
+type Config struct {
+	// Cluster names the cluster; nodes of another one are refused. Default: "skerry".
+	Cluster string
+	// Name is the operator's name for the node: it outlives a restart, and no two nodes
+	// have the same. Default: the host's name.
+	Name string
+	// Version is that of the program: new owners prefer the newer one.
+	Version string
+	// Weight is the share of the shards, relative to other nodes'. Default 1.
+	Weight int
+	// Gateway makes a node that owns no shards, whatever its weight.
+	Gateway bool
+	// Seeds are where other nodes' gossip may be found. Without any this node begins a cluster.
+	Seeds []string
+	// Host is the journal, the types and the limits. Node and Ownership are the node's own.
+	Host entity.Config
+	// Gossip starts what finds nodes.
+	Gossip func(Identity, Member) (Gossip, error)
+	// Transport starts what carries envelopes; route finds a member by its incarnation, for what is to be forwarded.
+	Transport func(id Identity, node string, route func(node string) (transport.Peer, bool)) (transport.Transport, error)
+	// Logger default: slog.Default().
+	Logger *slog.Logger
+}
+
+func (c Config) filled() (Config, error) {
+	switch {
+	case c.Gossip == nil:
+		return c, errors.New("cluster: Config.Gossip is missing")
+	case c.Transport == nil:
+		return c, errors.New("cluster: Config.Transport is missing")
+	case c.Host.Node != "" || c.Host.Ownership != nil:
+		return c, errors.New("cluster: Config.Host.Node and Config.Host.Ownership are the node's own: leave them empty")
+	case c.Weight < 0:
+		return c, fmt.Errorf("cluster: Config.Weight is %d; it cannot be negative", c.Weight)
+	}
+	if c.Cluster == "" {
+		c.Cluster = "skerry"
+	}
+	if c.Name == "" {
+		c.Name, _ = os.Hostname() // checked with the member
+	}
+	if c.Weight == 0 && !c.Gateway {
+		c.Weight = 1
+	}
+	if c.Gateway {
+		c.Weight = 0
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	c.Host.Logger = c.Logger
+	return c, nil
+}
+
+// Node is one process of a cluster. It implements [entity.Caller]. All methods may be called concurrently.
+type Node struct {
+	cfg       Config
+	log       *slog.Logger
+	identity  Identity
+	host      *entity.Host
+	keys      *entity.ClientKeys
+	routes    *routes
+	transport transport.Transport
+	gossip    Gossip
+	calls     atomic.Int64
+
+	// The loop's own.
+	leaving, isEmpty bool
+
+	self     Member // Node, Incarnation and Peer never change; the loop changes the rest
+	inbox    inbox
+	stopOnce sync.Once
+	loop     sync.WaitGroup
+	ended    chan struct{}
+	empty    chan struct{} // closed when the node is leaving and owns nothing
+}
+
+// Start joins the cluster, or begins one, and returns when the node takes calls. The shards come to it from then on. ctx
+// covers the start only. The journal stays the caller's: close it after Stop.
+func Start(ctx context.Context, cfg Config) (*Node, error) {
+	cfg, err := cfg.filled()
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, log: cfg.Logger, keys: entity.NewClientKeys(), ended: make(chan struct{}), empty: make(chan struct{})}
+	n.inbox.init()
+	n.self = Member{
+		Node: cfg.Name, Incarnation: NewIncarnation(cfg.Name), Version: cfg.Version, Weight: cfg.Weight, StartedMillis: time.Now().UnixMilli(),
+	}
+	if err := n.self.Check(); err != nil {
+		return nil, err
+	}
+	for _, start := range []func(context.Context) error{n.startHost, n.startTransport, n.startGossip} {
+		if err := start(ctx); err != nil {
+			return nil, errors.Join(err, n.stopParts(expired()))
+		}
+	}
+	n.loop.Go(n.run)
+	return n, nil
+}
+
+func expired() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
+func (n *Node) startHost(ctx context.Context) (err error) {
+	cfg := n.cfg.Host
+	cfg.Node, cfg.Ownership = n.self.Incarnation, func(o entity.Ownership) { n.inbox.put(o) }
+	if n.host, err = entity.Start(ctx, cfg); err != nil {
+		return err
+	}
+	feed := n.host.Feed()
+	n.identity = Identity{Cluster: n.cfg.Cluster, History: feed.History(), Shards: feed.Shards()}
+	n.routes = newRoutes(n.self.Incarnation, feed.Shards())
+	return nil
+}
+
+func (n *Node) startTransport(context.Context) (err error) {
+	n.transport, err = n.cfg.Transport(n.identity, n.self.Incarnation, n.routes.peer)
+	if err != nil {
+		return err
+	}
+	n.self.Peer = n.transport.Self().Address
+	n.transport.Serve(handler{n})
+	return nil
+}
+
+// startGossip tells of a node that is not ready before it knows who else is there.
+func (n *Node) startGossip(ctx context.Context) (err error) {
+	if n.gossip, err = n.cfg.Gossip(n.identity, n.self); err != nil {
+		return err
+	}
+	if len(n.cfg.Seeds) > 0 {
+		if joined, err := n.gossip.Join(ctx, n.cfg.Seeds); joined == 0 {
+			n.log.Warn("no other node answers; the seeds are tried again for as long as this node runs", "seeds", n.cfg.Seeds, "cause", err)
+		}
+	}
+	n.self.Ready = true
+	return n.gossip.Announce(n.self)
+}
+
+// Host is the node's host: what runs the shards that the node owns.
+func (n *Node) Host() *entity.Host { return n.host }
+
+// Incarnation names this process in claims.
+func (n *Node) Incarnation() string { return n.self.Incarnation }
+
+// Stop lets other nodes take this one's shards while commands flow, leaves the cluster and ends what the node
+// started. A node that is alone waits for nobody. When ctx ends first, what is left is dropped: others take it over.
+// A second call does nothing.
+func (n *Node) Stop(ctx context.Context) (err error) {
+	n.stopOnce.Do(func() { err = n.stop(ctx) })
+	return err
+}
+
+func (n *Node) stop(ctx context.Context) error {
+	n.inbox.put(leave{})
+	select {
+	case <-n.empty:
+	case <-ctx.Done():
+	}
+	n.inbox.close()
+	n.loop.Wait()
+	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), leavePatience)
+	defer cancel()
+	err := n.gossip.Leave(leaving)
+	return errors.Join(err, n.stopParts(ctx))
+}
+
+// leavePatience bounds the goodbye.
+const leavePatience = 2 * time.Second
+
+// stopParts ends the parts that were started, the last one first.
+func (n *Node) stopParts(ctx context.Context) error {
+	var errs []error
+	if n.gossip != nil {
+		errs = append(errs, n.gossip.Close())
+	}
+	if n.host != nil {
+		errs = append(errs, n.host.Stop(ctx))
+	}
+	if n.transport != nil {
+		errs = append(errs, n.transport.Close())
+	}
+	return errors.Join(errs...)
+}

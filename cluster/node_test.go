@@ -1,0 +1,191 @@
+package cluster_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/skerryhq/skerry/cluster"
+	"github.com/skerryhq/skerry/cluster/gossip"
+	"github.com/skerryhq/skerry/cluster/transport"
+	"github.com/skerryhq/skerry/entity"
+	"github.com/skerryhq/skerry/journal"
+)
+
+var (
+	add = entity.On(func(s int64, c entity.Command[*wrapperspb.Int64Value]) (entity.Effect, *wrapperspb.Int64Value, error) {
+		return entity.Persist(c.Msg), wrapperspb.Int64(s + c.Msg.GetValue()), nil
+	})
+	sum = entity.Query(func(s int64, _ entity.Command[*emptypb.Empty]) (*wrapperspb.Int64Value, error) {
+		return wrapperspb.Int64(s), nil
+	})
+	counters = entity.Define[int64]("counter", add, sum,
+		entity.Apply(func(s int64, e *wrapperspb.Int64Value) int64 { return s + e.GetValue() }))
+)
+
+// world is nodes of one process on one journal.
+type world struct {
+	t       *testing.T
+	journal journal.Journal
+	shards  int
+	seeds   []string
+}
+
+func (w *world) start(name string) *cluster.Node {
+	w.t.Helper()
+	n, err := cluster.Start(w.t.Context(), cluster.Config{
+		Name: name, Seeds: w.seeds,
+		Host: entity.Config{Journal: w.journal, Types: []entity.Definition{counters}, Shards: w.shards},
+		Gossip: func(id cluster.Identity, self cluster.Member) (cluster.Gossip, error) {
+			g, err := gossip.Start(gossip.Config{Identity: id, Self: self})
+			if err == nil {
+				w.seeds = append(w.seeds, g.Address())
+			}
+			return g, err
+		},
+		Transport: func(id cluster.Identity, node string, route func(string) (transport.Peer, bool)) (transport.Transport, error) {
+			return transport.Listen(transport.Config{Node: node, Cluster: id.Cluster, History: id.History, Shards: id.Shards, Route: route})
+		},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { stopNode(w.t, n) })
+	return n
+}
+
+func stopNode(t *testing.T, n *cluster.Node) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 20*time.Second)
+	defer cancel()
+	if err := n.Stop(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// load adds to counters through nodes that it is told, until it is stopped, and counts what was acknowledged.
+type load struct {
+	t     *testing.T
+	added [16]atomic.Int64
+	nodes atomic.Pointer[[]*cluster.Node]
+	stop  atomic.Bool
+	work  sync.WaitGroup
+	worst atomic.Int64
+}
+
+func startLoad(t *testing.T, callers int, nodes ...*cluster.Node) *load {
+	l := &load{t: t}
+	l.through(nodes...)
+	for c := range callers {
+		l.work.Go(func() {
+			for i := 0; !l.stop.Load(); i++ {
+				l.one(c, i)
+			}
+		})
+	}
+	return l
+}
+
+func (l *load) through(nodes ...*cluster.Node) { l.nodes.Store(&nodes) }
+
+func (l *load) one(c, i int) {
+	nodes := *l.nodes.Load()
+	n := nodes[(c+i)%len(nodes)]
+	e := (c*7 + i) % len(l.added)
+	began := time.Now()
+	_, err := add.Ask(l.t.Context(), counters.Ref(n, fmt.Sprint("c", e)), wrapperspb.Int64(1))
+	for took := int64(time.Since(began)); ; {
+		if old := l.worst.Load(); took <= old || l.worst.CompareAndSwap(old, took) {
+			break
+		}
+	}
+	if err != nil {
+		l.t.Errorf("caller %d: %v", c, err)
+		l.stop.Store(true)
+		return
+	}
+	l.added[e].Add(1)
+}
+
+// end stops the load and compares what was acknowledged with what the entities hold.
+func (l *load) end(n *cluster.Node) {
+	l.t.Helper()
+	l.stop.Store(true)
+	l.work.Wait()
+	var total int64
+	for e := range l.added {
+		got, err := sum.Ask(l.t.Context(), counters.Ref(n, fmt.Sprint("c", e)), &emptypb.Empty{})
+		if err != nil {
+			l.t.Error(err)
+			continue
+		}
+		total += got.GetValue()
+		if want := l.added[e].Load(); got.GetValue() != want {
+			l.t.Errorf("counter %d holds %d, callers were told of %d", e, got.GetValue(), want)
+		}
+	}
+	l.t.Logf("%d commands, the longest took %v", total, time.Duration(l.worst.Load()))
+}
+
+// awaitOwners waits until each shard is served by one of the nodes, and returns how many each has.
+func awaitOwners(t *testing.T, shards int, nodes ...*cluster.Node) []int {
+	t.Helper()
+	for range 3000 {
+		counts, all := make([]int, len(nodes)), 0
+		for i, n := range nodes {
+			infos, err := n.Host().Shards(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range infos {
+				if s.Phase == "serving" {
+					counts[i]++
+					all++
+				}
+			}
+		}
+		fair := true
+		for _, c := range counts {
+			fair = fair && c > 0
+		}
+		if all == shards && fair {
+			return counts
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("the shards do not come to rest")
+	return nil
+}
+
+func TestNodesComeAndGoUnderLoad(t *testing.T) {
+	t.Parallel()
+	w := &world{t: t, journal: journal.NewMemory(), shards: 32}
+	a := w.start("a")
+	t.Log("alone:", awaitOwners(t, w.shards, a))
+	l := startLoad(t, 8, a)
+	b := w.start("b")
+	t.Log("two:", awaitOwners(t, w.shards, a, b))
+	l.through(a, b)
+	c := w.start("c")
+	t.Log("three:", awaitOwners(t, w.shards, a, b, c))
+	l.through(b, c)
+	stopNode(t, a)
+	t.Log("a has left:", awaitOwners(t, w.shards, b, c))
+	l.end(b)
+}
+
+func TestShardsOfANodeThatCrashedAreServedByTheOthers(t *testing.T) {
+	t.Parallel()
+	w := &world{t: t, journal: journal.NewMemory(), shards: 16}
+	a, b, c := w.start("a"), w.start("b"), w.start("c")
+	t.Log("three:", awaitOwners(t, w.shards, a, b, c))
+	l := startLoad(t, 8, b, c)
+	a.Crash()
+	t.Log("a has crashed:", awaitOwners(t, w.shards, b, c))
+	l.end(b)
+}
