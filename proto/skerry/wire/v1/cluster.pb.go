@@ -132,6 +132,212 @@ func (x *Claim) GetEpoch() uint64 {
 	return 0
 }
 
+// Heads tells, with the subject "skerry/heads", how far the logs of the sender's shards have come. It is sent to those
+// that asked for it with an empty message "skerry/watch".
+type Heads struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Heads         []*Head                `protobuf:"bytes,1,rep,name=heads,proto3" json:"heads,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Heads) Reset() {
+	*x = Heads{}
+	mi := &file_skerry_wire_v1_cluster_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Heads) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Heads) ProtoMessage() {}
+
+func (x *Heads) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_wire_v1_cluster_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Heads.ProtoReflect.Descriptor instead.
+func (*Heads) Descriptor() ([]byte, []int) {
+	return file_skerry_wire_v1_cluster_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Heads) GetHeads() []*Head {
+	if x != nil {
+		return x.Heads
+	}
+	return nil
+}
+
+// Head is the newest committed record of a shard.
+type Head struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Shard uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	// The header of the record, as it is stored.
+	Header        []byte `protobuf:"bytes,2,opt,name=header,proto3" json:"header,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Head) Reset() {
+	*x = Head{}
+	mi := &file_skerry_wire_v1_cluster_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Head) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Head) ProtoMessage() {}
+
+func (x *Head) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_wire_v1_cluster_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Head.ProtoReflect.Descriptor instead.
+func (*Head) Descriptor() ([]byte, []int) {
+	return file_skerry_wire_v1_cluster_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Head) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *Head) GetHeader() []byte {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
+// RecordsRequest asks, with the subject "skerry/records", for committed records of a shard.
+type RecordsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Shard         uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	From          uint64                 `protobuf:"varint,2,opt,name=from,proto3" json:"from,omitempty"`
+	MaxBytes      uint32                 `protobuf:"varint,3,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordsRequest) Reset() {
+	*x = RecordsRequest{}
+	mi := &file_skerry_wire_v1_cluster_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordsRequest) ProtoMessage() {}
+
+func (x *RecordsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_wire_v1_cluster_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordsRequest.ProtoReflect.Descriptor instead.
+func (*RecordsRequest) Descriptor() ([]byte, []int) {
+	return file_skerry_wire_v1_cluster_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *RecordsRequest) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *RecordsRequest) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *RecordsRequest) GetMaxBytes() uint32 {
+	if x != nil {
+		return x.MaxBytes
+	}
+	return 0
+}
+
+// Records are the bodies of records, in order, as they are stored; none if the sender does not have them in memory.
+type Records struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Records       [][]byte               `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Records) Reset() {
+	*x = Records{}
+	mi := &file_skerry_wire_v1_cluster_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Records) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Records) ProtoMessage() {}
+
+func (x *Records) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_wire_v1_cluster_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Records.ProtoReflect.Descriptor instead.
+func (*Records) Descriptor() ([]byte, []int) {
+	return file_skerry_wire_v1_cluster_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Records) GetRecords() [][]byte {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
 var File_skerry_wire_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_skerry_wire_v1_cluster_proto_rawDesc = "" +
@@ -142,7 +348,18 @@ const file_skerry_wire_v1_cluster_proto_rawDesc = "" +
 	"\x05Claim\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x14\n" +
-	"\x05epoch\x18\x03 \x01(\x04R\x05epochB8Z6github.com/skerryhq/skerry/proto/skerry/wire/v1;wirev1b\x06proto3"
+	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\"3\n" +
+	"\x05Heads\x12*\n" +
+	"\x05heads\x18\x01 \x03(\v2\x14.skerry.wire.v1.HeadR\x05heads\"4\n" +
+	"\x04Head\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x16\n" +
+	"\x06header\x18\x02 \x01(\fR\x06header\"W\n" +
+	"\x0eRecordsRequest\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\x04R\x04from\x12\x1b\n" +
+	"\tmax_bytes\x18\x03 \x01(\rR\bmaxBytes\"#\n" +
+	"\aRecords\x12\x18\n" +
+	"\arecords\x18\x01 \x03(\fR\arecordsB8Z6github.com/skerryhq/skerry/proto/skerry/wire/v1;wirev1b\x06proto3"
 
 var (
 	file_skerry_wire_v1_cluster_proto_rawDescOnce sync.Once
@@ -156,18 +373,23 @@ func file_skerry_wire_v1_cluster_proto_rawDescGZIP() []byte {
 	return file_skerry_wire_v1_cluster_proto_rawDescData
 }
 
-var file_skerry_wire_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_skerry_wire_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_skerry_wire_v1_cluster_proto_goTypes = []any{
-	(*Claims)(nil), // 0: skerry.wire.v1.Claims
-	(*Claim)(nil),  // 1: skerry.wire.v1.Claim
+	(*Claims)(nil),         // 0: skerry.wire.v1.Claims
+	(*Claim)(nil),          // 1: skerry.wire.v1.Claim
+	(*Heads)(nil),          // 2: skerry.wire.v1.Heads
+	(*Head)(nil),           // 3: skerry.wire.v1.Head
+	(*RecordsRequest)(nil), // 4: skerry.wire.v1.RecordsRequest
+	(*Records)(nil),        // 5: skerry.wire.v1.Records
 }
 var file_skerry_wire_v1_cluster_proto_depIdxs = []int32{
 	1, // 0: skerry.wire.v1.Claims.claims:type_name -> skerry.wire.v1.Claim
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	3, // 1: skerry.wire.v1.Heads.heads:type_name -> skerry.wire.v1.Head
+	2, // [2:2] is the sub-list for method output_type
+	2, // [2:2] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_skerry_wire_v1_cluster_proto_init() }
@@ -181,7 +403,7 @@ func file_skerry_wire_v1_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_skerry_wire_v1_cluster_proto_rawDesc), len(file_skerry_wire_v1_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
