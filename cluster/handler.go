@@ -21,12 +21,29 @@ func (h handler) Deliver(in *transport.Incoming) {
 		h.n.host.Deliver(&in.Request, in.Remaining, func(resp *entity.Response, err error) { in.Answer(answerOf(resp, err)) })
 		return
 	}
+	if in.Subject == subjectRecords {
+		h.n.serving.Go(func() {
+			ctx, cancel := context.WithTimeout(h.n.ctx, in.Remaining)
+			defer cancel()
+			in.Answer(h.n.records(ctx, in.Request.Payload))
+		})
+		return
+	}
 	in.Answer(h.note(in))
 }
 
 // note takes in a message about shards.
 func (h handler) note(in *transport.Incoming) transport.Answer {
 	switch in.Subject {
+	case subjectWatch:
+		h.n.followers.add(h.n, in.From.Node)
+		return transport.Answer{Response: &entity.Response{}}
+	case subjectHeads:
+		var heads wirev1.Heads
+		if err := proto.Unmarshal(in.Request.Payload, &heads); err == nil {
+			h.n.feed.told(heads.GetHeads())
+		}
+		return transport.Answer{Response: &entity.Response{}}
 	case subjectOwned, subjectYield, subjectYielded, subjectRefused:
 	default:
 		return transport.Answer{Err: &entity.Error{Kind: entity.ErrUnavailable, Reason: fmt.Sprintf("this node does not know messages about %q", in.Subject)}}

@@ -55,6 +55,8 @@ func (i *inbox) close() {
 // Things that happen, beside entity.Ownership.
 type (
 	leave struct{}
+	// watched: a reader on this node follows the logs of all shards.
+	watched struct{}
 	// note is a message of another node about shards.
 	note struct {
 		subject, from string
@@ -68,6 +70,9 @@ const (
 	subjectYield   = "skerry/yield"
 	subjectYielded = "skerry/yielded"
 	subjectRefused = "skerry/refused"
+	subjectWatch   = "skerry/watch"
+	subjectHeads   = "skerry/heads"
+	subjectRecords = "skerry/records"
 )
 
 // run is the node's one goroutine that decides.
@@ -112,6 +117,8 @@ func (n *Node) look(s *steward) {
 	t := Place(v)
 	n.routes.see(v, t)
 	s.see(n.now(), v)
+	n.followers.keep(n)
+	n.watchOthers(v)
 }
 
 // fate tells what became of a process.
@@ -131,6 +138,9 @@ func (n *Node) happened(s *steward, x any) {
 		n.log.Debug("shard", "shard", x.Shard, "state", x.State, "owner", x.Owner, "epoch", x.Epoch, "reason", x.Reason)
 	case note:
 		n.noted(s, now, x)
+	case watched:
+		n.watches = true
+		n.watchOthers(s.view)
 	case leave:
 		n.self.Leaving = true
 		if err := n.gossip.Announce(n.self); err != nil {
@@ -206,6 +216,20 @@ func (n *Node) send(to mail, claims []*wirev1.Claim) {
 		e := &transport.Envelope{Subject: to.subject, Remaining: notePatience, Request: entity.Request{Payload: payload}}
 		n.transport.Send(peer, e, func(transport.Answer) {})
 	}
+}
+
+// watchOthers asks those that were not asked yet to tell how far their shards come.
+func (n *Node) watchOthers(v View) {
+	if !n.watches {
+		return
+	}
+	asked := map[string]bool{}
+	for _, m := range v.Members() {
+		if asked[m.Incarnation] = true; m.Incarnation != n.self.Incarnation && !n.asked[m.Incarnation] {
+			n.send(mail{subjectWatch, m.Incarnation}, nil)
+		}
+	}
+	n.asked = asked
 }
 
 // notePatience bounds a message about shards.

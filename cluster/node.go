@@ -12,6 +12,7 @@ import (
 
 	"github.com/skerryhq/skerry/cluster/transport"
 	"github.com/skerryhq/skerry/entity"
+	"github.com/skerryhq/skerry/journal"
 )
 
 // Config says how a [Node] runs. Host, Gossip and Transport are required; a zero field means the default that its
@@ -81,9 +82,17 @@ type Node struct {
 	transport transport.Transport
 	gossip    Gossip
 	calls     atomic.Int64
+	feed      *Feed
+	followers followers
+
+	// ctx ends with the node; serving counts what is done for other nodes.
+	ctx     context.Context //nolint:containedctx // the life of the node, not of a call
+	cancel  context.CancelFunc
+	serving sync.WaitGroup
 
 	// The loop's own.
-	leaving, isEmpty bool
+	leaving, isEmpty, watches bool
+	asked                     map[string]bool
 
 	self     Member // Node, Incarnation and Peer never change; the loop changes the rest
 	inbox    inbox
@@ -102,6 +111,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger, keys: entity.NewClientKeys(), ended: make(chan struct{}), empty: make(chan struct{})}
 	n.inbox.init()
+	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	n.self = Member{
 		Node: cfg.Name, Incarnation: NewIncarnation(cfg.Name), Version: cfg.Version, Weight: cfg.Weight, StartedMillis: time.Now().UnixMilli(),
 	}
@@ -132,6 +142,7 @@ func (n *Node) startHost(ctx context.Context) (err error) {
 	feed := n.host.Feed()
 	n.identity = Identity{Cluster: n.cfg.Cluster, History: feed.History(), Shards: feed.Shards()}
 	n.routes = newRoutes(n.self.Incarnation, feed.Shards())
+	n.feed = &Feed{Feed: feed, node: n, watchers: map[int]func(uint32){}, heads: map[uint32]journal.Header{}}
 	return nil
 }
 
@@ -193,6 +204,8 @@ const leavePatience = 2 * time.Second
 // stopParts ends the parts that were started, the last one first.
 func (n *Node) stopParts(ctx context.Context) error {
 	var errs []error
+	n.followers.close()
+	n.cancel()
 	if n.gossip != nil {
 		errs = append(errs, n.gossip.Close())
 	}
@@ -202,5 +215,6 @@ func (n *Node) stopParts(ctx context.Context) error {
 	if n.transport != nil {
 		errs = append(errs, n.transport.Close())
 	}
+	n.serving.Wait()
 	return errors.Join(errs...)
 }

@@ -189,3 +189,49 @@ func TestShardsOfANodeThatCrashedAreServedByTheOthers(t *testing.T) {
 	t.Log("a has crashed:", awaitOwners(t, w.shards, b, c))
 	l.end(b)
 }
+
+func TestReadersOnAnyNodeSeeTheEventsOfAllShards(t *testing.T) {
+	t.Parallel()
+	w := &world{t: t, journal: journal.NewMemory(), shards: 8}
+	a, b := w.start("a"), w.start("b")
+	awaitOwners(t, w.shards, a, b)
+	for _, reader := range []*cluster.Node{a, b} {
+		heard := make(chan uint32, 10_000)
+		defer reader.Feed().Watch(func(number uint32) { heard <- number })()
+		l := startLoad(t, 4, a, b)
+		seen := map[uint32]uint64{} // records read, by shard
+		for deadline := time.After(30 * time.Second); len(seen) < 6; {
+			select {
+			case number := <-heard:
+				readOn(t, reader, number, seen)
+			case <-deadline:
+				t.Fatalf("only %d of %d shards were heard of", len(seen), w.shards)
+			}
+		}
+		l.end(reader)
+		for number := range uint32(w.shards) {
+			for ends(a, number) != ends(b, number) { // what was told last is on its way
+				time.Sleep(time.Millisecond)
+			}
+			readOn(t, reader, number, seen)
+		}
+	}
+}
+
+// readOn reads a shard's log up to the newest record that the reader's node knows of.
+func readOn(t *testing.T, reader *cluster.Node, number uint32, seen map[uint32]uint64) {
+	t.Helper()
+	head, _ := reader.Feed().Head(number)
+	for seen[number] < head.Number {
+		found, err := reader.Feed().Records(t.Context(), number, seen[number]+1, 1<<20)
+		if err != nil || len(found) == 0 || found[0].Number != seen[number]+1 {
+			t.Fatalf("records of shard %d from %d: %d, %v", number, seen[number]+1, len(found), err)
+		}
+		seen[number] += uint64(len(found))
+	}
+}
+
+func ends(n *cluster.Node, number uint32) uint64 {
+	head, _ := n.Feed().Head(number)
+	return head.Number
+}
