@@ -39,6 +39,9 @@ var permissionTrials = []string{
 	"UPDATE log SET closes = false WHERE shard = -1 AND bucket = 0 AND n = 0 IF closes = true",
 	"UPDATE pages SET shard = 0 WHERE type = 0x00 AND id = 0x00 AND slice = -1 AND last_entry = 0 AND first_entry = 0 IF shard = 0",
 	"UPDATE snapshots SET body = 0x WHERE type = 0x00 AND id = 0x00 AND entry = -1 IF body = 0x00",
+	"UPDATE placement SET value = 0x WHERE part = 'trial' AND name = '' IF revision = -1",
+	"UPDATE progress SET value = 0x WHERE part = 'trial' AND name = '' IF revision = -1",
+	"UPDATE nodes SET body = 0x WHERE part = 'trial' AND address = '' IF body = 0x00",
 	"UPDATE meta SET value = '' WHERE part = 'trial' AND name = '' IF value = ' '",
 }
 

@@ -41,6 +41,12 @@
 // buckets and hours say where to begin looking. A hint that is missing in
 // buckets costs time only; an hour is noted before a timer in it counts as written.
 //
+// # Registers and witnesses
+//
+// A swap of a register is one compare-and-set, sent once as well, in the tables placement and progress. No
+// row of theirs is removed: one that came back would begin at revision 1, where an old swap might still apply. A
+// node's witness is a plain row with a time to live in the table nodes.
+//
 // # Several data centres
 //
 // Config.DataCenter names the one data centre that writes. Then all is agreed
