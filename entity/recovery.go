@@ -2,6 +2,7 @@ package entity
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -41,6 +42,10 @@ func (h *Host) rebuild(ctx context.Context, def Definition, of journal.Entity, p
 // readSnapshot takes the newest snapshot that can be read. One that cannot is ignored.
 func (h *Host) readSnapshot(ctx context.Context, r *rebuilt, def Definition, of journal.Entity) error {
 	found, err := h.cfg.Journal.Snapshots(ctx, of)
+	if errors.Is(err, journal.ErrCorrupt) {
+		h.log.Warn("snapshots ignored", "type", of.Type, "id", of.ID, "error", err)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("read the snapshots: %w", err)
 	}

@@ -7,9 +7,6 @@ import (
 
 // slots bounds the appends that are under way on a node, so that under load records
 // grow instead of queues. The shard that waits longest is next.
-//
-// The bound follows the rate of events: it takes a step where the rate has clearly
-// changed, on in the same direction when it rose, back when it fell, and probes now and then.
 type slots struct {
 	mu      sync.Mutex
 	limit   int
@@ -17,23 +14,27 @@ type slots struct {
 	waiting []*shardActor
 	head    int
 
-	adaptive bool
-	max      int
-	events   uint64 // since began
-	began    time.Time
-	rate     float64
-	step     int
-	quiet    int // periods without a clear change
+	// search, if there is one, moves the limit; the rest is what it is told.
+	search  *search
+	since   time.Time // when the period began
+	settled bool      // the limit's change is over: what happens now is measured
+	period  period
 }
 
 const (
-	minSlots = 2
-	// slotsPeriod is how long one bound is measured.
-	slotsPeriod = 200 * time.Millisecond
+	// settling is how long a new limit is in force before it is measured: what was under
+	// way under the old one ends meanwhile. measuring is how long it is measured then.
+	settling  = 50 * time.Millisecond
+	measuring = 150 * time.Millisecond
 )
 
-func newSlots(limit, most int, adaptive bool) *slots {
-	return &slots{limit: limit, max: max(most, minSlots), adaptive: adaptive, step: 1}
+// newSlots returns slots with a limit that stays.
+func newSlots(limit int) *slots { return &slots{limit: limit} }
+
+// newAdaptiveSlots returns slots whose limit is found while running: most at most.
+func newAdaptiveSlots(most int) *slots {
+	s := newSearch(most)
+	return &slots{limit: s.limit(), search: s}
 }
 
 // take reports whether there is room; if not, the shard is told later.
@@ -45,22 +46,23 @@ func (s *slots) take(a *shardActor) bool {
 		return true
 	}
 	s.waiting = append(s.waiting, a)
+	s.period.full = true
 	return false
 }
 
-// give returns a slot after an append that carried so many events.
-func (s *slots) give(events uint64, now time.Time) {
-	for _, a := range s.release(events, now) {
+// give returns a slot after an append, with what the shard has answered since the last time.
+func (s *slots) give(answered replies, now time.Time) {
+	for _, a := range s.release(answered, now) {
 		a.tell(slotFree{})
 	}
 }
 
 // release returns the shards that may go on now.
-func (s *slots) release(events uint64, now time.Time) (next []*shardActor) {
+func (s *slots) release(answered replies, now time.Time) (next []*shardActor) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.used--
-	s.events += events
+	s.period.replies.add(answered)
 	s.adapt(now)
 	for s.used < s.limit && s.head < len(s.waiting) {
 		next = append(next, s.waiting[s.head])
@@ -74,31 +76,27 @@ func (s *slots) release(events uint64, now time.Time) (next []*shardActor) {
 	return next
 }
 
-// adapt looks at the rate once per period.
+// adapt lets the search decide at the end of each period. One that took much too long
+// was idle for a part of it, and says nothing.
 func (s *slots) adapt(now time.Time) {
-	passed := now.Sub(s.began)
-	if !s.adaptive || passed < slotsPeriod {
-		return
-	}
-	rate := float64(s.events) / passed.Seconds()
-	if passed > 2*slotsPeriod {
-		s.rate = 0 // idle in between: nothing to compare with
-	}
-	const noise, probe = 0.1, 25
-	s.quiet++
+	passed := now.Sub(s.since)
 	switch {
-	case s.rate == 0:
-	case rate < s.rate*(1-noise):
-		s.step = -s.step
-		s.move()
-	case rate > s.rate*(1+noise), s.quiet >= probe:
-		s.move()
+	case s.search == nil:
+	case passed > 2*measuring:
+		s.search.forget()
+		s.begin(now)
+	case !s.settled && passed >= settling:
+		s.settled, s.since = true, now
+		s.period = period{full: s.head < len(s.waiting)}
+	case s.settled && passed >= measuring:
+		s.period.length = passed
+		s.search.measured(s.period)
+		s.begin(now)
 	}
-	s.rate, s.events, s.began = rate, 0, now
 }
 
-// move takes one step, an eighth of the bound.
-func (s *slots) move() {
-	s.quiet = 0
-	s.limit = min(max(s.limit+s.step*max(1, s.limit/8), minSlots), s.max)
+// begin begins a period with the limit that the search wants.
+func (s *slots) begin(now time.Time) {
+	s.limit = s.search.limit()
+	s.settled, s.since = false, now
 }

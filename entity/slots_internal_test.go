@@ -7,7 +7,7 @@ import (
 
 func TestTheShardThatWaitsLongestIsNext(t *testing.T) {
 	t.Parallel()
-	s := newSlots(2, 8, false)
+	s := newSlots(2)
 	var shards [5]shardActor
 	for i := range shards {
 		if got, want := s.take(&shards[i]), i < 2; got != want {
@@ -15,12 +15,12 @@ func TestTheShardThatWaitsLongestIsNext(t *testing.T) {
 		}
 	}
 	for i := 2; i < len(shards); i++ {
-		next := s.release(1, time.Time{})
+		next := s.release(replies{}, time.Time{})
 		if len(next) != 1 || next[0] != &shards[i] {
 			t.Fatalf("after a slot came free: %v, want shard %d", next, i)
 		}
 	}
-	if next := s.release(1, time.Time{}); len(next) != 0 {
+	if next := s.release(replies{}, time.Time{}); len(next) != 0 {
 		t.Fatalf("nobody waits, but %v may go on", next)
 	}
 	if !s.take(&shards[0]) || s.take(&shards[1]) {
@@ -28,33 +28,35 @@ func TestTheShardThatWaitsLongestIsNext(t *testing.T) {
 	}
 }
 
-// The rate falls on both sides of a bound of 16.
-func TestTheBoundFollowsTheRate(t *testing.T) {
+// The limit moves only while shards wait for slots, by what is answered under each.
+func TestTheLimitFollowsWhatIsAnswered(t *testing.T) {
 	t.Parallel()
-	for _, first := range []int{4, 60} {
-		s := newSlots(first, 64, true)
-		now := time.Unix(0, 0)
-		s.began = now
-		var sum, n int
-		for period := range 2000 {
-			if !s.take(nil) {
-				t.Fatal("a slot must be free")
+	s := newAdaptiveSlots(64)
+	now, first := time.Unix(0, 0), s.limit
+	run := func(periods int, busy bool) {
+		for range 4 * periods {
+			now = now.Add(measuring / 3)
+			for range s.used {
+				s.release(replies{}, now)
 			}
-			now = now.Add(slotsPeriod)
-			s.release(rateAt(s.limit), now)
-			if period > 500 {
-				sum, n = sum+s.limit, n+1
+			for range s.limit {
+				if !s.take(nil) {
+					t.Fatal("a slot must be free")
+				}
 			}
-		}
-		if mean := sum / n; mean < 10 || mean > 24 {
-			t.Errorf("from %d the bound goes to %d on average; the best is 16", first, mean)
+			if busy {
+				_ = s.take(nil)
+				s.waiting, s.head = s.waiting[:0], 0
+			}
+			s.release(replies{commands: 100 * s.limit, took: time.Second}, now)
 		}
 	}
-}
-
-func rateAt(limit int) uint64 {
-	if limit < 16 {
-		return uint64(1000 * limit * limit / 256)
+	run(100, false)
+	if s.limit != first {
+		t.Errorf("nobody had to wait, and yet the limit went from %d to %d", first, s.limit)
 	}
-	return uint64(1000 * 256 / (limit * limit))
+	run(100, true)
+	if s.limit < 48 {
+		t.Errorf("the more appends the better, and yet the limit is %d after 100 periods", s.limit)
+	}
 }

@@ -65,6 +65,11 @@ func (m *Machine) pump(e *Entity) {
 		switch {
 		case due == nil:
 			m.next(e, e.queue.pop())
+		case m.overdrawn(e) && e.queue.len() > 0:
+			m.refuseOverdrawn(e, e.queue.pop())
+		case m.overdrawn(e):
+			m.lookAt(e, m.now+int64(lastBackoff))
+			return
 		case due.retryAt > m.now && e.queue.len() > 0:
 			m.refuseOvertaking(e, e.queue.pop(), due)
 		case due.retryAt > m.now:
@@ -81,7 +86,7 @@ func (m *Machine) pump(e *Entity) {
 
 // full tells that new commands must wait for the journal.
 func (m *Machine) full() bool {
-	return m.gatherSz > 2*m.cfg.MaxRecordBytes || m.derive.bytes > m.cfg.StallBytes
+	return m.gatherSz > 2*m.cfg.MaxRecordBytes || m.derive.waiting() > m.cfg.StallBytes
 }
 
 // pausing tells that the journal refused an append a moment ago.
@@ -119,6 +124,10 @@ func (m *Machine) next(e *Entity, c *Command) {
 		}
 		if m.pausing() {
 			m.end(c, Unavailable, m.refused.reason)
+			return
+		}
+		if m.overdrawn(e) {
+			m.refuseOverdrawn(e, c)
 			return
 		}
 	}
@@ -299,11 +308,7 @@ func (m *Machine) expire() {
 func (m *Machine) expired(c *Command) {
 	switch c.stage {
 	case queued:
-		why := "its deadline passed before it ran"
-		if m.reason != "" {
-			why += ": " + m.reason
-		}
-		m.end(c, Unavailable, why)
+		m.end(c, Unavailable, "its deadline passed before it ran"+m.obstacle(c))
 	case settling:
 		m.end(c, Unavailable, "its deadline passed before the journal confirmed what it had seen; nothing was stored")
 	case handling:
@@ -315,6 +320,17 @@ func (m *Machine) expired(c *Command) {
 	case storing:
 		m.end(c, Unknown, "its deadline passed while it was being stored")
 	}
+}
+
+// obstacle says what a queued command waited for, as far as that is known.
+func (m *Machine) obstacle(c *Command) string {
+	if e := m.entities[c.To]; e != nil && e.trouble != "" {
+		return fmt.Sprintf(": %s %q cannot be read: %s", c.To.Type, c.To.ID, e.trouble)
+	}
+	if m.reason != "" {
+		return ": " + m.reason
+	}
+	return ""
 }
 
 // refuseOvertaking fails a command that would overtake a due timer which cannot run. A repeat

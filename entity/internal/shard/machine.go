@@ -19,6 +19,8 @@ type Config struct {
 	// is written; StallBytes is where new commands wait for that.
 	FlushBytes, StallBytes int
 	FlushAfter             time.Duration
+	// SnapshotBytes is what an entity must have stored since its last snapshot for another one.
+	SnapshotBytes int
 	// IdleAfter is when an entity without commands leaves memory.
 	IdleAfter time.Duration
 	// ResetTime makes the claim set the shard's time to the clock, even back.
@@ -231,6 +233,8 @@ type Info struct {
 	Live, Pending  int
 	LiveBytes      int
 	UnflushedBytes int
+	// Late counts the entities whose pages cannot be written while others' can.
+	Late int
 }
 
 // Info returns what is known now.
@@ -238,7 +242,7 @@ func (m *Machine) Info() Info {
 	i := Info{
 		Phase: m.phase, Reason: m.reason, Owner: m.owner, Epoch: m.last.Epoch, Head: m.last.Number,
 		Flushed: m.derive.flushed, Offset: m.last.NextOffset() - 1, Live: m.live, LiveBytes: m.liveBytes,
-		Pending: m.pending, UnflushedBytes: m.derive.bytes,
+		Pending: m.pending, UnflushedBytes: m.derive.bytes, Late: len(m.derive.late.entities),
 	}
 	if m.refused.until > m.now {
 		i.Refusing, i.Reason = true, m.refused.reason

@@ -30,16 +30,20 @@ type Entity struct {
 	queue      fifo[*Command]
 	record     uint64 // that carries its newest entry, if that is not in the pages
 	unflushed  []stored
+	pinned     int   // bytes of unflushed
+	late       bool  // its pages fail while others' do not
 	hint       int64 // earliest hint at its timers
 
-	// Snapshots: bytes stored since the newest, its size, when it was asked for.
-	since, snapSize int
-	snapAt          int64
+	// Snapshots: bytes stored since the newest and what they were when the state was encoded last, the size
+	// that it had then, when it was asked for.
+	since, weighed, snapSize int
+	snapAt                   int64
 
 	bytes int // about what its state takes
 
-	// Recovery that failed: why, and when to try again.
+	// Recovery that failed: why it is of no use to try again soon, or else what happened, and when to try again.
 	broken  string
+	trouble string
 	backoff time.Duration
 	retryAt int64
 
@@ -77,8 +81,8 @@ type Recover struct {
 	Generation uint64
 	// Pinned is the entries that pages may not hold, in order.
 	Pinned [][]byte
-	// Wanted tells that commands wait for it.
-	Wanted bool
+	// Wanted tells that commands wait for it, Retry that it failed before.
+	Wanted, Retry bool
 	// UpTo is the newest entry that must be found; 0 if the machine does not know.
 	UpTo uint64
 }
@@ -118,7 +122,7 @@ func (m *Machine) wakeUp(e *Entity) {
 		m.lookAt(e, e.retryAt)
 	default:
 		e.state = recovering
-		r := Recover{Entity: e, Generation: e.generation, Wanted: e.queue.len() > 0}
+		r := Recover{Entity: e, Generation: e.generation, Wanted: e.queue.len() > 0, Retry: e.backoff > 0}
 		for i := range e.unflushed {
 			r.Pinned = append(r.Pinned, e.unflushed[i].body)
 			r.UpTo = e.unflushed[i].entry
@@ -148,8 +152,9 @@ func (m *Machine) Recovered(now int64, r *Recovered) {
 		e.Image = r.Image
 	}
 	e.kept = false
-	e.broken, e.backoff, e.retryAt = "", 0, 0
+	e.broken, e.trouble, e.backoff, e.retryAt = "", "", 0, 0
 	e.bytes, e.since, e.snapSize, e.snapAt = r.Bytes, r.Since, r.SnapshotBytes, m.now
+	e.weighed = 0
 	m.rememberRecords(e)
 	m.live++
 	m.liveBytes += e.bytes
@@ -164,7 +169,7 @@ func (m *Machine) Recovered(now int64, r *Recovered) {
 func (m *Machine) notRecovered(e *Entity, r *Recovered) {
 	e.state = absent
 	before := e.backoff
-	e.backoff, e.broken = grow(before), ""
+	e.backoff, e.broken, e.trouble = grow(before), "", r.Err.Error()
 	// What is not committed may contradict the pages of another who has overtaken us: that append will tell.
 	if r.Broken && e.record <= m.last.Number {
 		e.backoff = min(max(time.Second, 2*before), time.Minute)
@@ -208,7 +213,10 @@ func (m *Machine) pin(e *Entity, s stored) {
 	e.since += len(s.body)
 	e.bytes += len(s.body) / 2 // until a snapshot tells
 	e.record = s.record
-	m.derive.grew(len(s.body), m.now)
+	if !e.late && m.derive.waiting() == 0 {
+		m.derive.since = m.now
+	}
+	m.weigh(e, len(s.body))
 	if e.state == live {
 		m.liveBytes += len(s.body) / 2
 	}
@@ -229,7 +237,7 @@ func (m *Machine) rollBack(e *Entity, why string) {
 		if s.record <= m.last.Number {
 			kept = append(kept, s)
 		} else {
-			m.derive.bytes -= len(s.body)
+			m.weigh(e, -len(s.body))
 		}
 	}
 	clear(e.unflushed[len(kept):])

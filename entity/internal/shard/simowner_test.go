@@ -38,7 +38,7 @@ func (s *sim) startOwner() *simOwner {
 	reset := s.chance(s.mix.resetTime)
 	o.m = New(Config{
 		Shard: 7, Node: o.name, NewBatch: s.newBatch, MaxRecordBytes: s.mix.maxRecord,
-		FlushBytes: s.mix.flushBytes, StallBytes: s.mix.stallBytes, FlushAfter: s.mix.flushAfter,
+		FlushBytes: s.mix.flushBytes, StallBytes: s.mix.stallBytes, FlushAfter: s.mix.flushAfter, SnapshotBytes: s.mix.snapshotBytes,
 		IdleAfter: s.mix.idleAfter, ResetTime: reset,
 	})
 	o.m.bug = s.bug
