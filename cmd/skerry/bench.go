@@ -38,6 +38,8 @@ func prepareBench(flags *flag.FlagSet, t terminal) action {
 	flags.DurationVar(&b.load.Warm, "warm", time.Second, "run for this long before measuring")
 	flags.BoolVar(&b.load.Hot, "hot", false, "send all commands to one entity")
 	flags.BoolVar(&b.load.OneBatchPerShard, "one-batch-per-shard", false, "sync each shard's records in a batch of its own, for comparison (pebble)")
+	flags.BoolVar(&b.load.NoDerived, "no-derived", false, "write no pages, snapshots and timers, for comparison: what is left cannot be recovered")
+	flags.IntVar(&b.load.DatabasePID, "database-pid", 0, "`process` of the one Cassandra node on this machine: its CPU time is measured as well (Linux)")
 	flags.IntVar(&b.runs, "runs", 1, "measure this often and print medians")
 	flags.StringVar(&b.cpuProfile, "cpuprofile", "", "write a CPU profile of all runs to this `file`")
 	flags.StringVar(&b.memProfile, "memprofile", "", "write a profile of all allocations to this `file`")
