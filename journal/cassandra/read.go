@@ -81,7 +81,7 @@ func (j *Journal) readOn(ctx context.Context, r *reading) error {
 			// a record, the other from after the next one, having missed the first. Both are
 			// committed, so who asks again sees both.
 			if holes++; holes > readAttempts {
-				return r.hole()
+				return j.hole(ctx, r)
 			}
 			if err := pause(ctx, holePause<<holes); err != nil {
 				return err
@@ -96,9 +96,17 @@ func (j *Journal) readOn(ctx context.Context, r *reading) error {
 // holePause is half the first wait before a hole is looked at again.
 const holePause = 5 * time.Millisecond
 
-// hole says what is wrong with the record that comes next.
-func (r *reading) hole() error {
+// hole says what is wrong with the record that comes next. The newest of a log may be seen without its entries
+// while it is on its way to a quorum of its nodes: nobody was told of it then. One that others follow was on a quorum.
+func (j *Journal) hole(ctx context.Context, r *reading) error {
 	if r.partial {
+		at, _, err := j.search(ctx, r.shard, newest)
+		if err != nil {
+			return err
+		}
+		if at.number > r.next {
+			return fmt.Errorf("%w: shard %d: record %d has lost its entries", journal.ErrCorrupt, r.shard.number, r.next)
+		}
 		return fmt.Errorf("shard %d: record %d has a header and no entries yet: it has not come to a quorum of its nodes", r.shard.number, r.next)
 	}
 	return fmt.Errorf("%w: shard %d: record %d is missing before later ones", journal.ErrCorrupt, r.shard.number, r.next)
