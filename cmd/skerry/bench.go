@@ -37,6 +37,7 @@ func prepareBench(flags *flag.FlagSet, t terminal) action {
 	flags.DurationVar(&b.load.For, "for", 10*time.Second, "measure for this long")
 	flags.DurationVar(&b.load.Warm, "warm", time.Second, "run for this long before measuring")
 	flags.BoolVar(&b.load.Hot, "hot", false, "send all commands to one entity")
+	flags.BoolVar(&b.load.Zipf, "zipf", false, "send most commands to few entities, by Zipf's law with an exponent of 1.1")
 	flags.BoolVar(&b.load.OneBatchPerShard, "one-batch-per-shard", false, "sync each shard's records in a batch of its own, for comparison (pebble)")
 	flags.BoolVar(&b.load.NoDerived, "no-derived", false, "write no pages, snapshots and timers, for comparison: what is left cannot be recovered")
 	flags.IntVar(&b.load.DatabasePID, "database-pid", 0, "`process` of the one Cassandra node on this machine: its CPU time is measured as well (Linux)")

@@ -36,6 +36,7 @@ type Figures struct {
 	RecordBytes      float64 `json:"record_bytes"`
 	Shards           int     `json:"shards"`
 	Hot              bool    `json:"hot"`
+	Zipf             bool    `json:"zipf"`
 	OneBatchPerShard bool    `json:"one_batch_per_shard"`
 	NoDerived        bool    `json:"no_derived"`
 	Seconds          float64 `json:"seconds"`
@@ -54,7 +55,7 @@ func (l Load) figures(w window) Figures {
 		P999:              milliseconds(w.latency.quantile(0.999)),
 		EventsPerRecord:   float64(w.after.events-w.before.events) / float64(max(w.after.records-w.before.records, 1)),
 		BytesPerEntity:    l.BytesPerEntity,
-		Payload:           l.Payload, Shards: len(w.after.heads), Hot: l.Hot, OneBatchPerShard: l.OneBatchPerShard, NoDerived: l.NoDerived,
+		Payload:           l.Payload, Shards: len(w.after.heads), Hot: l.Hot, Zipf: l.Zipf, OneBatchPerShard: l.OneBatchPerShard, NoDerived: l.NoDerived,
 		Seconds: w.elapsed.Seconds(), Machine: ThisMachine(),
 	}
 	if l.Hot {

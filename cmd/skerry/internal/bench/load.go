@@ -17,8 +17,8 @@ const stopPatience = time.Minute
 type Load struct {
 	Setup
 	Entities, Callers int
-	// Hot sends all commands to one entity.
-	Hot bool
+	// Hot sends all commands to one entity, Zipf most of them to few: the n-th gets a share of n to the power of -1.1.
+	Hot, Zipf bool
 	// Warm is how long the loop runs before it is measured, For how long after that.
 	Warm, For time.Duration
 	// NoDerived drops pages, snapshots and the timer index, to see what they cost.
@@ -116,7 +116,7 @@ func (l Load) loop(ctx context.Context, n *node) (w window) {
 	payload := randomBytes(l.Payload)
 	var running sync.WaitGroup
 	for i := range callers {
-		c := &caller{node: n, ids: ids, payload: payload, rng: rand.New(rand.NewPCG(uint64(i), 1))}
+		c := &caller{node: n, ids: ids, payload: payload, draw: l.draw(uint64(i), len(ids))}
 		callers[i] = c
 		running.Go(func() {
 			if err := c.run(ctx, &phase); err != nil {
@@ -173,19 +173,32 @@ func (l Load) ids() []string {
 	return ids
 }
 
+// zipfExponent is that of words and web pages, about.
+const zipfExponent = 1.1
+
+// draw returns where a caller's commands go.
+func (l Load) draw(seed uint64, n int) func() int {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	if !l.Zipf {
+		return func() int { return rng.IntN(n) }
+	}
+	zipf := rand.NewZipf(rng, zipfExponent, 1, uint64(n-1))
+	return func() int { return int(zipf.Uint64()) } //nolint:gosec // below n
+}
+
 // caller sends commands one after the other, each to an entity drawn at random.
 type caller struct {
 	node    *node
 	ids     []string
 	payload []byte
-	rng     *rand.Rand
+	draw    func() int
 	latency histogram
 }
 
 func (c *caller) run(ctx context.Context, phase *atomic.Int32) error {
 	for phase.Load() != stopped {
 		begin := time.Now()
-		id := c.ids[c.rng.IntN(len(c.ids))]
+		id := c.ids[c.draw()]
 		if err := put(ctx, c.node, id, c.payload); err != nil {
 			return fmt.Errorf("a command to %s failed, so nothing was measured: %w", id, err)
 		}
