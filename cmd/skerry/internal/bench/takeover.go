@@ -96,8 +96,11 @@ func (t Takeover) write(ctx context.Context, n *node, events int) error {
 
 // look makes an owner that was overtaken notice it.
 func (t Takeover) look(ctx context.Context, n *node) error {
-	if err := put(ctx, n, entityID(0), []byte("late")); !errors.Is(err, entity.ErrUnavailable) {
-		return fmt.Errorf("an owner that was overtaken answers: %v", err)
+	switch err := put(ctx, n, entityID(0), []byte("late")); {
+	case err == nil:
+		return errors.New("an owner that was overtaken has answered")
+	case !errors.Is(err, entity.ErrUnavailable):
+		return fmt.Errorf("an owner that was overtaken: %w", err)
 	}
 	return nil
 }
