@@ -2,6 +2,7 @@ package cassandra
 
 import (
 	"errors"
+	"sync"
 	"testing"
 
 	"github.com/skerryhq/skerry/journal/cassandra/launch"
@@ -14,6 +15,9 @@ func TestTwoDataCentresWithOneThatWrites(t *testing.T) {
 		Hosts: cluster.Hosts(), Keyspace: newKeyspace(), Development: true, DataCenter: "north", BucketBytes: 20000,
 		Replication: "{'class': 'NetworkTopologyStrategy', 'north': 1, 'south': 1}",
 	}
+	either := cfg
+	either.DataCenter = ""
+	wantOneCentre(t, either)
 	j := opened(t, cfg)
 	for name, centre := range map[string]string{"the other data centre": "south", "all data centres": ""} {
 		other := cfg
@@ -26,4 +30,38 @@ func TestTwoDataCentresWithOneThatWrites(t *testing.T) {
 	mayDieAndFreeze(t, north, j)
 	south.Kill()
 	contest(t, j, 4, 2, 20, j) // agreement needs no other data centre
+	opened(t, cfg)             // nor does a start that is not the first
+}
+
+// wantOneCentre starts a node for each data centre at once in an empty keyspace, several times.
+func wantOneCentre(t *testing.T, cfg Config) {
+	t.Helper()
+	for range 5 {
+		cfg.Keyspace = newKeyspace()
+		full, err := cfg.withDefaults()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := prepare(within(t), full); err != nil {
+			t.Fatal(err)
+		}
+		var errs [2]error
+		var starts sync.WaitGroup
+		for i, centre := range []string{"north", "south"} {
+			cfg := cfg
+			cfg.DataCenter = centre
+			starts.Go(func() {
+				j, err := Open(within(t), cfg)
+				if err == nil {
+					_ = j.Close()
+				}
+				errs[i] = err
+			})
+		}
+		starts.Wait()
+		if (errs[0] == nil) == (errs[1] == nil) || !errors.Is(errors.Join(errs[:]...), ErrSettings) {
+			t.Errorf("north: %v; south: %v; want one of them let in", errs[0], errs[1])
+		}
+		drop(t, cfg)
+	}
 }

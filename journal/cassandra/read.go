@@ -57,9 +57,9 @@ func (j *Journal) locate(ctx context.Context, r *reading) (bool, error) {
 	if r.bucket, known = r.shard.bucketOf(r.next); known {
 		return true, nil
 	}
-	before, err := j.place(ctx, r.shard, r.next-1)
+	before, exists, err := j.before(ctx, r.shard, r.next)
 	r.bucket = before.nextBucket()
-	return before.number == r.next-1, err
+	return exists, err
 }
 
 // readOn reads until enough is found or the log ends.

@@ -19,7 +19,8 @@ type registerStatements struct {
 	// make and change are the compare-and-set. What change is not applied to is answered with the columns
 	// that it has conditions on: so it has one on each.
 	make, change string
-	read, names  string
+	// Both read whole rows: a read of some columns repairs those alone, and leaves half a row on a node that has missed it.
+	read, some string
 }
 
 // statementsOf holds the statements of each space, at its number.
@@ -33,7 +34,7 @@ func registersIn(table string) registerStatements {
 		make:   "INSERT INTO " + table + " (part, name, revision, attempt, value) VALUES (?, ?, ?, ?, ?) IF NOT EXISTS",
 		change: "UPDATE " + table + " SET revision = ?, attempt = ?, value = ? WHERE part = ? AND name = ? IF revision = ? AND attempt != null AND value != null",
 		read:   "SELECT name, revision, attempt, value FROM " + table + " WHERE part = ?",
-		names:  "SELECT name FROM " + table + " WHERE part = ? LIMIT ?",
+		some:   "SELECT name, revision, attempt, value FROM " + table + " WHERE part = ? LIMIT ?",
 	}
 }
 
@@ -51,10 +52,16 @@ func (j *Journal) Registers(ctx context.Context, space journal.Space, partition 
 	}
 	defer j.calls.Done()
 	var found []journal.Register
-	err := again(ctx, func() (err error) {
+	read := func() (err error) {
 		found, err = scanRegisters(j.query(ctx, statementsOf[space].read, partition).RoutingKey([]byte(partition)).PageSize(registerRows).Iter())
 		return err
-	})
+	}
+	err := again(ctx, read)
+	for halves := 1; errors.Is(err, errHalf) && halves <= readAttempts; halves++ {
+		if err = pause(ctx, holePause<<halves); err == nil {
+			err = again(ctx, read)
+		}
+	}
 	if err != nil {
 		return nil, failure(err, "read %s, partition %q", space, partition)
 	}
@@ -85,8 +92,14 @@ type registerRow struct {
 	value    []byte
 }
 
+// errHalf is a register that was seen on its way to a quorum of its nodes. Asking again shows it whole.
+var errHalf = errors.New("a register is not stored whole yet")
+
 func (row registerRow) register() (journal.Register, error) {
 	r := journal.Register{Name: row.name, Revision: uint64(row.revision), Value: row.value}
+	if row.attempt == nil {
+		return r, fmt.Errorf("%w: %q", errHalf, row.name)
+	}
 	if len(row.attempt) != len(r.Attempt) || r.Revision == 0 {
 		return r, fmt.Errorf("%w: register %q: revision %d, attempt %x", journal.ErrCorrupt, row.name, r.Revision, row.attempt)
 	}
@@ -133,9 +146,9 @@ func (j *Journal) swap(ctx context.Context, space journal.Space, partition strin
 
 // crowded returns why a partition takes no more registers.
 func (j *Journal) crowded(ctx context.Context, space journal.Space, partition, name string) error {
-	iter := j.query(ctx, statementsOf[space].names, partition, journal.MaxRegisters).RoutingKey([]byte(partition)).Iter()
+	iter := j.query(ctx, statementsOf[space].some, partition, journal.MaxRegisters).RoutingKey([]byte(partition)).PageSize(registerRows).Iter()
 	var names []string
-	for one := ""; iter.Scan(&one); {
+	for one := ""; iter.Scan(&one, nil, nil, nil); {
 		names = append(names, one)
 	}
 	if err := iter.Close(); err != nil {
@@ -164,7 +177,7 @@ func scanSwap(iter *gocql.Iter, next journal.Register) (journal.Register, error)
 		return journal.Register{}, errNoAnswer
 	case applied:
 		return next, nil
-	case row.revision == 0:
+	case row.revision == 0 && next.Revision > 1:
 		return journal.Register{Name: next.Name}, nil
 	}
 	return row.register()

@@ -113,3 +113,30 @@ func TestAKeyspaceOfAnOlderReleaseNamesTheTablesItLacks(t *testing.T) {
 		t.Errorf("with tables made anew: %+v, %v", got, err)
 	}
 }
+
+// A node has such a row that missed the insert and was repaired by a read of some columns.
+func TestHalfARegisterIsNotDamage(t *testing.T) {
+	t.Parallel()
+	j := opened(t, fresh(t))
+	if err := j.session.Query("INSERT INTO placement (part, name) VALUES ('p', 'half')").WithContext(within(t)).Exec(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := j.Registers(within(t), journal.Placement, "p"); !errors.Is(err, errHalf) || errors.Is(err, journal.ErrCorrupt) {
+		t.Errorf("half a register: %+v, %v, want an error that may pass", got, err)
+	}
+	next := journal.Register{Name: "half", Revision: 1, Attempt: journal.NewBatch()}
+	if got, err := j.Swap(within(t), journal.Placement, "p", next); !errors.Is(err, errHalf) {
+		t.Errorf("make it: %+v, %v", got, err)
+	}
+	next.Name = "whole"
+	if got, err := j.Swap(within(t), journal.Placement, "p", next); err != nil || got.Attempt != next.Attempt {
+		t.Errorf("another one: %+v, %v", got, err)
+	}
+	rest := "UPDATE placement SET revision = 1, attempt = 0x00000000000000000000000000000001, value = 0x WHERE part = 'p' AND name = 'half'"
+	if err := j.session.Query(rest).WithContext(within(t)).Exec(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := j.Registers(within(t), journal.Placement, "p"); err != nil || len(got) != 2 {
+		t.Errorf("the rest has come: %+v, %v", got, err)
+	}
+}

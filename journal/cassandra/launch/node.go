@@ -93,7 +93,7 @@ func (n *Node) Restart(ctx context.Context) error {
 // start runs the node and waits until it takes CQL.
 func (n *Node) start(ctx context.Context) error {
 	if n.probe(ctx) == nil {
-		return fmt.Errorf("launch: something else takes CQL on %s: stop it or choose another Config.Port", n.Address())
+		return fmt.Errorf("launch: something else takes CQL on %s: stop it, or choose another port (Config.Port; -port of the node command)", n.Address())
 	}
 	ringDelay := 3000 // less, and a node that joins finds no seed
 	if len(n.cluster.Nodes) == 1 {
