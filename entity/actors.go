@@ -83,6 +83,7 @@ type shardActor struct {
 
 	performing bool // Ready is being carried out
 	slow       slowLines
+	troubled   bool // the host knows that the journal does not answer
 
 	pending atomic.Int64 // unanswered commands, counted by the host
 	wake    *time.Timer

@@ -44,6 +44,7 @@ type Host struct {
 	live         atomic.Int64
 	liveBytes    atomic.Int64
 	pendingBytes atomic.Int64
+	troubles     troubles
 }
 
 // Start claims all shards of the journal and returns once they serve. ctx covers the
@@ -55,7 +56,7 @@ func Start(ctx context.Context, cfg Config) (*Host, error) {
 	}
 	h := &Host{
 		cfg: cfg, log: cfg.Logger, now: cfg.Clock, types: map[string]Definition{},
-		keys: NewClientKeys(), gate: gate{free: maxRecoveries},
+		keys: NewClientKeys(), troubles: troubles{shards: map[uint32]bool{}, takers: map[string]bool{}}, gate: gate{free: maxRecoveries},
 		regate: gate{free: maxRetries}, repeats: gate{free: maxRetries},
 	}
 	for _, t := range cfg.Types {
@@ -64,6 +65,7 @@ func Start(ctx context.Context, cfg Config) (*Host, error) {
 	if err := h.settle(ctx); err != nil {
 		return nil, err
 	}
+	h.gate.slow = &h.regate
 	h.feed = newFeed(h.cfg.Journal, h.history, h.cfg.Shards, cfg.Types)
 	reset, err := h.checkClock(ctx)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/skerryhq/skerry/entity/internal/shard"
@@ -17,8 +18,8 @@ func (a *shardActor) perform() {
 	r := a.m.Ready()
 	if r.NeedSlot {
 		r.NeedSlot = false
-		if a.host.slots.take(a) {
-			a.m.Slot(a.host.now().UnixNano())
+		if now := a.host.now(); a.host.slots.take(a, now) {
+			a.m.Slot(now.UnixNano())
 		}
 	}
 	a.host.feed.publish(a.number, r.Committed)
@@ -149,6 +150,9 @@ func (a *shardActor) toEntities(r *shard.Ready) {
 	for _, x := range r.Recovers {
 		a.recover(x)
 	}
+	for _, x := range r.Awaits {
+		x.Entity.Recovery.(*recovery).until.Store(x.Until)
+	}
 }
 
 var handles = sync.Pool{New: func() any { return new(shard.Handled) }}
@@ -159,16 +163,28 @@ func recycle(h *shard.Handled) {
 	handles.Put(h)
 }
 
-// recover rebuilds an entity and starts its actor.
+// recovery is an entity's on its way through the gate. until is when the last of those who want it gives up.
+type recovery struct{ until atomic.Int64 }
+
+// recover rebuilds an entity and starts its actor, if anybody wants it still when its turn comes.
 func (a *shardActor) recover(x shard.Recover) {
 	h, of := a.host, x.Entity.Of
 	h.work.Add(1)
+	waiting := &recovery{}
+	waiting.until.Store(x.Until)
+	x.Entity.Recovery = waiting
 	in := &h.gate
 	if x.Retry {
 		in = &h.regate
 	}
 	in.enter(x.Wanted, func() {
 		defer h.work.Done()
+		if h.now().UnixNano() >= waiting.until.Load() {
+			a.then(func(m *shard.Machine, now int64) {
+				m.Recovered(now, &shard.Recovered{Entity: x.Entity, Generation: x.Generation, Skipped: true})
+			})
+			return
+		}
 		r, def, err := h.recoverEntity(of, x)
 		a.then(func(m *shard.Machine, now int64) {
 			out := shard.Recovered{Entity: x.Entity, Generation: x.Generation}
@@ -302,8 +318,15 @@ const evictions = 4
 
 // tellPhase lets the host know what it waits for.
 func (a *shardActor) tellPhase() {
+	if trouble := a.m.Trouble(); (trouble != "") != a.troubled {
+		a.troubled = trouble != ""
+		a.host.troubles.notice(a.host, a.number, trouble)
+	}
 	if phase := a.m.Phase(); phase != a.phase {
 		a.host.feed.follow(a.number, phase == shard.Serving)
+		if phase == shard.Fenced {
+			a.host.troubles.taken(a.host, a.number, a.m.Owner())
+		}
 		if a.phase == shard.Starting {
 			if phase != shard.Serving {
 				a.failure = a.m.Info().Reason

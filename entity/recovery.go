@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -199,47 +198,4 @@ func eachPaged(page []byte, visit func([]byte) error) error {
 		page = page[n+m:]
 	}
 	return nil
-}
-
-// gate bounds the recoveries under way. Those with waiting commands go first.
-type gate struct {
-	mu            sync.Mutex
-	free          int
-	first, second []func()
-}
-
-// enter runs f, on a goroutine of its own, as soon as there is room.
-func (g *gate) enter(wanted bool, f func()) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	switch {
-	case g.free > 0:
-		g.free--
-		go g.run(f)
-	case wanted:
-		g.first = append(g.first, f)
-	default:
-		g.second = append(g.second, f)
-	}
-}
-
-func (g *gate) run(f func()) {
-	for f != nil {
-		f()
-		f = g.next()
-	}
-}
-
-func (g *gate) next() (f func()) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	switch {
-	case len(g.first) > 0:
-		f, g.first = g.first[0], g.first[1:]
-	case len(g.second) > 0:
-		f, g.second = g.second[0], g.second[1:]
-	default:
-		g.free++
-	}
-	return f
 }

@@ -28,7 +28,7 @@ type search struct {
 type period struct {
 	replies
 	length time.Duration
-	full   bool // a shard had to wait for a slot
+	peak   int // most appends that were under way at once
 }
 
 // replies counts commands that stored something, and the time that they took altogether.
@@ -104,8 +104,17 @@ func (s *search) measured(p period) {
 		s.compare(p)
 	case s.rest > 0:
 		s.rest--
-	case p.full:
+	default:
+		s.cover(p.peak)
 		s.try()
+	}
+}
+
+// cover lowers a limit that bound nobody to the one that just covers what was used, since a trial of
+// limits that are not reached compares nothing.
+func (s *search) cover(peak int) {
+	for s.at > 0 && rung(s.at-1) >= peak {
+		s.at--
 	}
 }
 

@@ -24,6 +24,9 @@ func flat(int) float64 { return 40_000 }
 // rising is a store that gathers what comes at once into one write.
 func rising(appends int) float64 { return 80_000 * float64(appends) / (float64(appends) + 20) }
 
+// aPeriod is how long a limit is measured in a fast store.
+const aPeriod = measuring * settling
+
 // loop is callers who wait for their answers before they ask again; noise is what chance
 // adds to a rate or takes from it.
 type loop struct {
@@ -47,10 +50,10 @@ func (l *loop) run(s store, periods int) float64 {
 		rate := s(l.limit())
 		got += rate
 		rate *= 1 + l.noise*l.rng.NormFloat64()
-		commands := int(rate * measuring.Seconds())
+		commands := int(rate * aPeriod.Seconds())
 		l.measured(period{
-			replies: replies{commands: commands, took: time.Duration(l.callers) * measuring},
-			length:  measuring, full: true,
+			replies: replies{commands: commands, took: time.Duration(l.callers) * aPeriod},
+			length:  aPeriod, peak: l.limit(),
 		})
 	}
 	return got / (best * float64(periods))
@@ -106,7 +109,7 @@ func TestTheSearchKeepsLatencyLowBelowSaturation(t *testing.T) {
 	s := newSearch(64)
 	for range 200 {
 		latency := time.Duration(1+32/s.limit()) * time.Millisecond // all 64 shards wait their turn
-		s.measured(period{replies: replies{commands: 750, took: 750 * latency}, length: measuring, full: s.limit() < 32})
+		s.measured(period{replies: replies{commands: 750, took: 750 * latency}, length: aPeriod, peak: min(s.limit(), 32)})
 	}
 	if got := rung(s.at); got < 24 {
 		t.Errorf("the limit is %d: commands wait for slots in a store that has time for them", got)
@@ -122,7 +125,21 @@ func TestTheSearchStaysWithinItsLimits(t *testing.T) {
 			if got := s.limit(); got < minSlots || got > max(most, minSlots) {
 				t.Fatalf("a limit of %d, of at most %d", got, most)
 			}
-			s.measured(period{replies: replies{rng.IntN(1000), time.Duration(rng.IntN(1000)) * time.Millisecond}, length: measuring, full: rng.IntN(2) == 0})
+			s.measured(period{replies: replies{rng.IntN(1000), time.Duration(rng.IntN(1000)) * time.Millisecond}, length: aPeriod, peak: rng.IntN(s.limit() + 1)})
+		}
+	}
+}
+
+func TestTheSearchBeginsWithWhatIsUsed(t *testing.T) {
+	t.Parallel()
+	for peak, want := range map[int]int{0: 2, 2: 2, 5: 6, 12: 12, 13: 16, 48: 48, 63: 64, 64: 64} {
+		s := newSearch(64)
+		for rung(s.at) < 64 {
+			s.at++
+		}
+		s.measured(period{replies: replies{100, time.Second}, length: aPeriod, peak: peak})
+		if got := rung(s.at); got != want {
+			t.Errorf("no more than %d of 64 slots were used, and the limit is %d, want %d", peak, got, want)
 		}
 	}
 }

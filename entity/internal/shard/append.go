@@ -137,9 +137,7 @@ func (m *Machine) Appended(now int64, slot journal.Slot, err error) {
 		f.unsure = true
 		f.backoff = grow(f.backoff)
 		f.retryAt = m.now + int64(f.backoff)
-		if f.claim {
-			m.reason = fmt.Sprintf("the journal does not answer: %v", err)
-		}
+		m.reason = fmt.Sprintf("the journal does not answer: %v", err)
 	}
 	m.advance()
 }

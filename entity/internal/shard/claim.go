@@ -292,6 +292,7 @@ func (m *Machine) forget() {
 		e.state = absent
 	}
 	m.entities = map[journal.Entity]*Entity{}
+	m.troubled.reset()
 	m.waiters.reset()
 	m.locals, m.waiting, m.stalled = nil, nil, nil
 	m.inflight, m.gathered, m.gatherSz, m.wantSlot = nil, nil, 0, false

@@ -39,6 +39,9 @@ func (m *Machine) enqueue(c *Command) {
 		return
 	}
 	e.queue.push(c)
+	if e.state == recovering && e.awaitedBy(c) {
+		m.out.Awaits = append(m.out.Awaits, Await{e, e.wantedUntil})
+	}
 	m.pump(e)
 }
 
@@ -310,7 +313,7 @@ func (m *Machine) expired(c *Command) {
 	case queued:
 		m.end(c, Unavailable, "its deadline passed before it ran"+m.obstacle(c))
 	case settling:
-		m.end(c, Unavailable, "its deadline passed before the journal confirmed what it had seen; nothing was stored")
+		m.end(c, Unavailable, "its deadline passed before the journal confirmed what it had seen; nothing was stored"+m.obstacle(c))
 	case handling:
 		if c.Query {
 			m.end(c, Unavailable, "its deadline passed while the handler ran")
@@ -318,11 +321,11 @@ func (m *Machine) expired(c *Command) {
 		}
 		m.end(c, Unknown, "its deadline passed while the handler ran")
 	case storing:
-		m.end(c, Unknown, "its deadline passed while it was being stored")
+		m.end(c, Unknown, "its deadline passed while it was being stored"+m.obstacle(c))
 	}
 }
 
-// obstacle says what a queued command waited for, as far as that is known.
+// obstacle says what a command waited for, as far as that is known.
 func (m *Machine) obstacle(c *Command) string {
 	if e := m.entities[c.To]; e != nil && e.trouble != "" {
 		return fmt.Sprintf(": %s %q cannot be read: %s", c.To.Type, c.To.ID, e.trouble)

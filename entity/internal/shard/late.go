@@ -13,6 +13,8 @@ import (
 // of the database is sick. Each header names them behind its flush position, so the position moves
 // on for the others. Their entries stay pinned, each entity's up to a share: beyond that only it is unavailable.
 // Its pages are tried again by themselves, and everybody else's never wait for them.
+// A take-over reads the log from the oldest entry of those listed. That is not bounded by bytes but by how long they are
+// sick: all that the shard stores meanwhile is read again, though only what they and the unflushed others hold is kept.
 type late struct {
 	entities []*Entity
 	bytes    int    // of their unflushed entries
@@ -26,6 +28,9 @@ const (
 	// there are more, the flush position waits for the rest, and in the end the shard does.
 	maxLate     = 64
 	maxLateName = 8 << 10
+	// maxLateStalls bounds what they pin together when they are listed, in times of what the shard may hold unflushed.
+	// A single one, that fills all of it before its pages fail, must not stop the shard, nor must a few.
+	maxLateStalls = 4
 	// lastLateBackoff is the longest pause between two tries to write their pages.
 	lastLateBackoff = 10 * time.Second
 )
@@ -50,10 +55,11 @@ func (m *Machine) weigh(e *Entity, bytes int) {
 }
 
 // notePartly takes in what a job wrote that failed for some entities only. It reports false if there is something
-// left that cannot wait in the list, or if so many failed that the journal as a whole must be in trouble.
+// left that does not fit the list: then the journal as a whole is in trouble. How many of the job's entities failed
+// does not tell that: the only one that is busy may be the one that is sick.
 func (m *Machine) notePartly(job *Derive, err error) bool {
 	var behind *journal.BehindError
-	if !errors.As(err, &behind) || !job.late && 2*len(behind.Entities) > len(job.entities) {
+	if !errors.As(err, &behind) {
 		return false
 	}
 	failed := make(map[journal.Entity]bool, len(behind.Entities))
@@ -107,7 +113,8 @@ func (m *Machine) becomeLate(e *Entity, why error) bool {
 	for _, x := range l.entities {
 		names += len(x.Of.Type) + len(x.Of.ID)
 	}
-	if len(l.entities) >= maxLate || names > maxLateName {
+	pinned := len(l.entities) > 0 && l.bytes+e.pinned > maxLateStalls*m.cfg.StallBytes
+	if len(l.entities) >= maxLate || names > maxLateName || pinned {
 		return false
 	}
 	if len(l.entities) == 0 && why != nil {

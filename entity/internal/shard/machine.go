@@ -88,6 +88,7 @@ type Machine struct {
 	live      int
 	liveBytes int
 	evictions int // entities that are to leave once the pages hold what they hold
+	troubled  fifo[*Entity]
 	lru       lru
 
 	timers timers
@@ -102,6 +103,8 @@ type Ready struct {
 	Stops []Stop
 	// Recovers rebuild entities and report Recovered.
 	Recovers []Recover
+	// Awaits are about recoveries under way, those of Recovers included.
+	Awaits []Await
 	// Handles run commands at the entities' actors and report Handled.
 	Handles []Handle
 	// Encodes ask the entities' actors for their states, behind the Handles before them, and
@@ -140,11 +143,12 @@ func (m *Machine) Done() {
 	clear(r.Answers)
 	clear(r.Stops)
 	clear(r.Recovers)
+	clear(r.Awaits)
 	clear(r.Handles)
 	clear(r.Encodes)
 	clear(r.Committed)
 	*r = Ready{
-		Answers: r.Answers[:0], Stops: r.Stops[:0], Recovers: r.Recovers[:0],
+		Answers: r.Answers[:0], Stops: r.Stops[:0], Recovers: r.Recovers[:0], Awaits: r.Awaits[:0],
 		Handles: r.Handles[:0], Encodes: r.Encodes[:0], Committed: r.Committed[:0],
 	}
 }
@@ -187,6 +191,7 @@ func (m *Machine) Tick(now int64) {
 		m.fireTimers()
 		m.maybeDerive()
 		m.passivateIdle()
+		m.forgetTroubles()
 	}
 	m.advance()
 }
@@ -249,6 +254,17 @@ func (m *Machine) Info() Info {
 	}
 	return i
 }
+
+// Trouble says what a machine that serves waits for, if its journal does not answer.
+func (m *Machine) Trouble() string {
+	if m.phase != Serving {
+		return ""
+	}
+	return m.reason
+}
+
+// Owner is who wrote the newest claim known.
+func (m *Machine) Owner() string { return m.owner }
 
 // Phase returns where the machine is in its life.
 func (m *Machine) Phase() Phase { return m.phase }

@@ -17,6 +17,8 @@ type Entity struct {
 	Of journal.Entity
 	// Host is the host's own: the entity's actor while it is live.
 	Host any
+	// Recovery is the host's own, too: what it knows of the recovery under way.
+	Recovery any
 
 	Image
 	state      entityState
@@ -46,6 +48,12 @@ type Entity struct {
 	trouble string
 	backoff time.Duration
 	retryAt int64
+	// retryHint is a hint that is there for commands that wait for the retry, not for timers; 0 if there is none.
+	retryHint int64
+	// troubled tells that it is in the machine's list of those remembered for their failed recovery.
+	troubled bool
+	// wantedUntil is when the last command that waits for its recovery gives up.
+	wantedUntil int64
 
 	lruPrev, lruNext *Entity
 	used             int64
@@ -83,8 +91,17 @@ type Recover struct {
 	Pinned [][]byte
 	// Wanted tells that commands wait for it, Retry that it failed before.
 	Wanted, Retry bool
+	// Until is when, by the host's clock, the last of those who want it gives up. If its turn comes later, the host
+	// may skip it. An Await moves it.
+	Until int64
 	// UpTo is the newest entry that must be found; 0 if the machine does not know.
 	UpTo uint64
+}
+
+// Await tells that the recovery of an entity is wanted for longer.
+type Await struct {
+	Entity *Entity
+	Until  int64
 }
 
 // Recovered is a rebuilt entity.
@@ -100,6 +117,8 @@ type Recovered struct {
 	// what is stored cannot be understood.
 	Err    error
 	Broken bool
+	// Skipped tells that it was not tried: nobody wanted it any more when its turn came.
+	Skipped bool
 }
 
 // Stop ends the actor of an entity that leaves memory. Host is what Recovered gave.
@@ -118,11 +137,15 @@ func (m *Machine) wakeUp(e *Entity) {
 		if e.firing {
 			m.lookAt(e, e.retryAt)
 		}
+		m.retire(e)
 	case e.retryAt > m.now:
-		m.lookAt(e, e.retryAt)
+		if m.lookAt(e, e.retryAt) && !e.firing {
+			e.retryHint = e.retryAt
+		}
 	default:
 		e.state = recovering
-		r := Recover{Entity: e, Generation: e.generation, Wanted: e.queue.len() > 0, Retry: e.backoff > 0}
+		e.awaited()
+		r := Recover{Entity: e, Generation: e.generation, Wanted: e.queue.len() > 0, Retry: e.backoff > 0, Until: e.wantedUntil}
 		for i := range e.unflushed {
 			r.Pinned = append(r.Pinned, e.unflushed[i].body)
 			r.UpTo = e.unflushed[i].entry
@@ -141,6 +164,11 @@ func (m *Machine) Recovered(now int64, r *Recovered) {
 		}
 		return
 	}
+	if r.Skipped {
+		m.notWanted(e)
+		m.advance()
+		return
+	}
 	if r.Err != nil {
 		m.notRecovered(e, r)
 		m.advance()
@@ -152,7 +180,7 @@ func (m *Machine) Recovered(now int64, r *Recovered) {
 		e.Image = r.Image
 	}
 	e.kept = false
-	e.broken, e.trouble, e.backoff, e.retryAt = "", "", 0, 0
+	e.broken, e.trouble, e.backoff, e.retryAt, e.retryHint = "", "", 0, 0, 0
 	e.bytes, e.since, e.snapSize, e.snapAt = r.Bytes, r.Since, r.SnapshotBytes, m.now
 	e.weighed = 0
 	m.rememberRecords(e)
@@ -177,6 +205,7 @@ func (m *Machine) notRecovered(e *Entity, r *Recovered) {
 		m.out.Failures = append(m.out.Failures, e.broken)
 	}
 	e.retryAt = m.now + int64(e.backoff)
+	e.skipAnswered()
 	m.wakeUp(e)
 }
 
@@ -279,11 +308,13 @@ func (m *Machine) stopActor(e *Entity) {
 
 // retire forgets an entity that nobody wants and that holds nothing.
 func (m *Machine) retire(e *Entity) {
-	if m.entities[e.Of] == e && e.state == absent && !e.busy && !e.firing && e.queue.len() == 0 && len(e.unflushed) == 0 {
-		if e.broken == "" || e.retryAt <= m.now {
-			delete(m.entities, e.Of)
-			m.shrink()
+	if m.idle(e) {
+		if e.retryAt > m.now {
+			m.rememberTrouble(e)
+			return
 		}
+		delete(m.entities, e.Of)
+		m.shrink()
 	}
 }
 

@@ -34,6 +34,25 @@ func (o *simOwner) checkBooks() {
 	}
 	o.checkLists()
 	o.checkUnflushed()
+	o.checkTroubled()
+}
+
+// checkTroubled tells that whoever nobody wants is remembered for his trouble only, and those are bounded.
+func (o *simOwner) checkTroubled() {
+	m, s := o.m, o.s
+	if m.troubled.len() > maxTroubled {
+		s.fail("%s remembers %d failed recoveries", o.name, m.troubled.len())
+	}
+	m.troubled.each(func(e **Entity) {
+		if !(*e).troubled {
+			s.fail("%s: %s is in the list of failed recoveries, and is not", o.name, (*e).Of.ID)
+		}
+	})
+	for of, e := range m.entities {
+		if m.idle(e) && !e.troubled && e.backoff > 0 {
+			s.fail("%s: nobody wants %s, nobody will forget it", o.name, of.ID)
+		}
+	}
 }
 
 const living = live

@@ -303,6 +303,14 @@ func (o *simOwner) recover(x Recover) {
 	}
 	r := &simRebuilt{of: x.Entity.Of, ahead: map[uint64][]byte{}}
 	s.after(s.pause(s.mix.latency), func() {
+		if o.clock() >= x.Entity.wantedUntil {
+			s.counts["recovery skipped"]++
+			o.input(func(now int64) {
+				s.log("%s <- nobody wants %s any more", o.name, x.Entity.Of.ID)
+				o.m.Recovered(now, &Recovered{Entity: x.Entity, Generation: x.Generation, Skipped: true})
+			})
+			return
+		}
 		r.snapshot(s)
 		s.after(s.pause(s.mix.latency), func() { o.rebuildFrom(r, x, fail) })
 	})
