@@ -38,4 +38,8 @@ const (
 	bugTellEarly
 	// bugPreparedIsAll takes what was prepared before the claim for all that the log's tail holds.
 	bugPreparedIsAll
+	// bugHideLate does not tell of the entities behind the flush position.
+	bugHideLate
+	// bugDropLate forgets, at a take-over, the entities behind the flush position.
+	bugDropLate
 )

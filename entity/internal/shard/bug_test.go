@@ -26,6 +26,8 @@ func TestPlantedBugsAreFound(t *testing.T) {
 		{"ignore what a local query must have seen", bugIgnoreAfter},
 		{"tell readers of a record too early", bugTellEarly},
 		{"claim with a tail that has grown since it was prepared", bugPreparedIsAll},
+		{"hide the entities behind the flush position", bugHideLate},
+		{"forget, at a take-over, the entities behind the flush position", bugDropLate},
 	} {
 		t.Run(p.name, func(t *testing.T) {
 			bad := simulate(t, 1, most, p.bug, counts{})

@@ -1,6 +1,10 @@
 package shard
 
-import "github.com/skerryhq/skerry/journal"
+import (
+	"math"
+
+	"github.com/skerryhq/skerry/journal"
+)
 
 // A planned move, seen by the two machines that take part in it.
 //
@@ -59,14 +63,18 @@ func (m *Machine) skipFlushed() {
 		return
 	}
 	c.read, c.prev = c.flushed, journal.Header{}
-	dirty := m.derive.dirty
-	m.derive.dirty = nil
-	for _, e := range dirty {
-		if m.unpin(e, c.flushed) {
-			m.derive.dirty = append(m.derive.dirty, e)
-		}
-	}
+	m.eachDirty(func(e *Entity) (stays bool) { return m.unpin(e, c.flushed) })
 }
+
+// forgetPrepared drops the tail that was prepared: where pages of some entities end before the flush position, the tail
+// begins elsewhere for them, and nothing may be taken in twice.
+func (m *Machine) forgetPrepared() {
+	m.claim.read, m.claim.prev = 0, journal.Header{}
+	m.eachDirty(func(e *Entity) (stays bool) { return m.unpin(e, newestRecord) })
+}
+
+// newestRecord is beyond any record.
+const newestRecord = math.MaxUint64
 
 // Yield lets the owner end what it has begun and then wait for another's claim, until that time at most.
 // Ready tells when nothing is under way any more.

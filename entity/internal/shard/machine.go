@@ -19,6 +19,8 @@ type Config struct {
 	// is written; StallBytes is where new commands wait for that.
 	FlushBytes, StallBytes int
 	FlushAfter             time.Duration
+	// SnapshotBytes is what an entity must have stored since its last snapshot for another one.
+	SnapshotBytes int
 	// IdleAfter is when an entity without commands leaves memory.
 	IdleAfter time.Duration
 	// ResetTime makes the claim set the shard's time to the clock, even back.
@@ -90,6 +92,7 @@ type Machine struct {
 	live      int
 	liveBytes int
 	evictions int // entities that are to leave once the pages hold what they hold
+	troubled  fifo[*Entity]
 	lru       lru
 
 	timers timers
@@ -104,6 +107,8 @@ type Ready struct {
 	Stops []Stop
 	// Recovers rebuild entities and report Recovered.
 	Recovers []Recover
+	// Awaits are about recoveries under way, those of Recovers included.
+	Awaits []Await
 	// Handles run commands at the entities' actors and report Handled.
 	Handles []Handle
 	// Encodes ask the entities' actors for their states, behind the Handles before them, and
@@ -145,11 +150,12 @@ func (m *Machine) Done() {
 	clear(r.Answers)
 	clear(r.Stops)
 	clear(r.Recovers)
+	clear(r.Awaits)
 	clear(r.Handles)
 	clear(r.Encodes)
 	clear(r.Committed)
 	*r = Ready{
-		Answers: r.Answers[:0], Stops: r.Stops[:0], Recovers: r.Recovers[:0],
+		Answers: r.Answers[:0], Stops: r.Stops[:0], Recovers: r.Recovers[:0], Awaits: r.Awaits[:0],
 		Handles: r.Handles[:0], Encodes: r.Encodes[:0], Committed: r.Committed[:0],
 	}
 }
@@ -193,6 +199,7 @@ func (m *Machine) Tick(now int64) {
 		m.fireTimers()
 		m.maybeDerive()
 		m.passivateIdle()
+		m.forgetTroubles()
 	}
 	m.advance()
 }
@@ -246,6 +253,8 @@ type Info struct {
 	Live, Pending  int
 	LiveBytes      int
 	UnflushedBytes int
+	// Late counts the entities whose pages cannot be written while others' can.
+	Late int
 }
 
 // Info returns what is known now.
@@ -253,7 +262,7 @@ func (m *Machine) Info() Info {
 	i := Info{
 		Phase: m.phase, Reason: m.reason, Owner: m.owner, Epoch: max(m.last.Epoch, m.claimed), Head: m.last.Number,
 		Flushed: m.derive.flushed, Offset: m.last.NextOffset() - 1, Live: m.live, LiveBytes: m.liveBytes,
-		Pending: m.pending, UnflushedBytes: m.derive.bytes,
+		Pending: m.pending, UnflushedBytes: m.derive.bytes, Late: len(m.derive.late.entities),
 		Preparing: m.phase == Starting && m.claim.holdBack, Yielding: m.yield.until != 0,
 	}
 	if m.refused.until > m.now {
@@ -261,6 +270,17 @@ func (m *Machine) Info() Info {
 	}
 	return i
 }
+
+// Trouble says what a machine that serves waits for, if its journal does not answer.
+func (m *Machine) Trouble() string {
+	if m.phase != Serving {
+		return ""
+	}
+	return m.reason
+}
+
+// Owner is who wrote the newest claim known.
+func (m *Machine) Owner() string { return m.owner }
 
 // Phase returns where the machine is in its life.
 func (m *Machine) Phase() Phase { return m.phase }
