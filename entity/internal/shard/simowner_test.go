@@ -121,6 +121,7 @@ func (s *sim) disturb() {
 		s.log("%s <- drain", o.name)
 		s.counts["drain"]++
 		o.draining = true
+		o.aborted = o.aborted || o.m.Info().Preparing // it drops what it has prepared
 		o.input(func(now int64) { o.m.Drain(now) })
 	case s.mix.diskFull > 0 && s.chance(s.mix.diskFull):
 		s.journal.full = !s.journal.full
