@@ -333,7 +333,7 @@ const evictions = 4
 func (a *shardActor) tellPhase() {
 	if trouble := a.m.Trouble(); (trouble != "") != a.troubled {
 		a.troubled = trouble != ""
-		a.host.troubles.notice(a.host, a.number, trouble)
+		a.host.troubles.notice(a.host, a.number, trouble, a.m.Phase() == shard.Serving)
 	}
 	if phase := a.m.Phase(); phase != a.phase {
 		a.host.feed.follow(a.number, phase == shard.Serving)

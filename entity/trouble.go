@@ -16,8 +16,8 @@ type troubles struct {
 // troublePause is the least time between two lines about a journal that does not answer.
 const troublePause = 10 * time.Second
 
-// notice takes in what a shard that serves waits for, if anything.
-func (t *troubles) notice(h *Host, number uint32, reason string) {
+// notice takes in what a shard waits for, if anything. One that serves no more has not heard from the journal by that.
+func (t *troubles) notice(h *Host, number uint32, reason string, serves bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch before := len(t.shards); {
@@ -29,7 +29,7 @@ func (t *troubles) notice(h *Host, number uint32, reason string) {
 		}
 	default:
 		delete(t.shards, number)
-		if before > 0 && len(t.shards) == 0 {
+		if before > 0 && len(t.shards) == 0 && serves {
 			t.told = time.Time{}
 			h.log.Info("the journal answers again")
 		}

@@ -28,8 +28,9 @@ func TestMain(m *testing.M) {
 	node.Stop()
 	nodeV1.Stop()
 	// The driver lets what it does about a node's events end by itself.
-	events := goleak.IgnoreAnyFunction("github.com/gocql/gocql.(*Session).handleNodeEvent")
-	if err := goleak.Find(events); err != nil && code == 0 {
+	nodes := goleak.IgnoreAnyFunction("github.com/gocql/gocql.(*Session).handleNodeEvent")
+	schema := goleak.IgnoreAnyFunction("github.com/gocql/gocql.(*Session).handleSchemaEvent") // it waits a minute for nodes that are gone
+	if err := goleak.Find(nodes, schema); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
