@@ -109,6 +109,7 @@ type shardActor struct {
 	wakeAt  int64
 	live    int
 	bytes   int
+	asked   atomic.Int64 // when it was asked how it is, if it has not answered; Unix nanoseconds
 	phase   shard.Phase
 
 	answered replies // since the last append
@@ -222,7 +223,7 @@ func (a *shardActor) handle(msg any) {
 		a.draining = true
 		a.m.Drain(now)
 	case abort:
-		a.m.Abort(now, "the node is shutting down")
+		a.m.ShutDown(now)
 	case step:
 		msg(a.m, now)
 	}

@@ -41,11 +41,13 @@ const (
 	Fenced
 	// Halted: the shard serves no more, and claiming it again would not help before somebody has looked at Reason.
 	Halted
+	// Abandoned: what was prepared was dropped, as it was told. What the shard was told between the two is lost.
+	Abandoned
 )
 
 // String names the state for operators.
 func (s OwnershipState) String() string {
-	return [...]string{"elsewhere", "prepared", "serving", "yielded", "resumed", "fenced", "halted"}[s]
+	return [...]string{"elsewhere", "prepared", "serving", "yielded", "resumed", "fenced", "halted", "abandoned"}[s]
 }
 
 // MovedError tells that this host does not own the command's shard, or no more, and that the command did not and will not
@@ -78,11 +80,7 @@ func (h *Host) Claim(number uint32) { h.begin(number, (*shard.Machine).Start) }
 // Abandon drops what was prepared of a shard that is not claimed. It does nothing to any other.
 func (h *Host) Abandon(number uint32) {
 	if a := h.shards[number].Load(); a != nil {
-		a.then(func(m *shard.Machine, now int64) {
-			if m.Info().Preparing {
-				m.Abort(now, "it was prepared and not claimed")
-			}
-		})
+		a.then(func(m *shard.Machine, now int64) { m.Abandon(now) })
 	}
 }
 
@@ -139,7 +137,11 @@ func (h *Host) retire(a *shardActor) {
 
 // moved tells where the shard is, as far as this host knows.
 func (h *Host) moved(number uint32, owner string, epoch uint64) error {
-	if h.cfg.Ownership == nil { // there is no other node to ask
+	switch {
+	case h.cfg.Ownership != nil:
+	case h.stopping.Load():
+		return h.stopped(number)
+	default: // there is no other node to ask
 		return &Error{Kind: ErrUnavailable, Reason: (&MovedError{number, owner, epoch}).Error(), RetryAfter: time.Second}
 	}
 	return &MovedError{number, owner, epoch}

@@ -325,6 +325,20 @@ func (a *shardActor) account() {
 	a.tellPhase()
 }
 
+// ownershipState is what the node is told when the phase has changed.
+func (a *shardActor) ownershipState() OwnershipState {
+	switch i := a.m.Info(); {
+	case i.Abandoned:
+		return Abandoned
+	case i.Phase == shard.Fenced:
+		return Fenced
+	case i.Phase == shard.Halted:
+		return Halted
+	default:
+		return Serving
+	}
+}
+
 // evictions is how many entities leave for one that came over the budget: more
 // than one, so that the node gets back below it.
 const evictions = 4
@@ -348,7 +362,7 @@ func (a *shardActor) tellPhase() {
 			close(a.serving)
 		}
 		a.phase = phase
-		a.tellOwnership(map[shard.Phase]OwnershipState{shard.Serving: Serving, shard.Fenced: Fenced, shard.Halted: Halted}[phase])
+		a.tellOwnership(a.ownershipState())
 	}
 	if a.draining && !a.isDrained && a.m.Drained() {
 		a.isDrained = true

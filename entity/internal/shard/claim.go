@@ -11,6 +11,7 @@ import (
 // claim is the progress of taking the shard.
 type claim struct {
 	stage   claimStage
+	since   int64 // when it was told to
 	retryAt int64
 	backoff time.Duration
 	// flushed is the newest flush position seen while walking.
@@ -59,7 +60,7 @@ func (m *Machine) Start(now int64) {
 		return
 	}
 	underWay := m.claim.holdBack && m.claim.stage != prepared
-	m.claim.started, m.claim.holdBack = true, false
+	m.claim.started, m.claim.holdBack, m.claim.since = true, false, m.now
 	if underWay {
 		return
 	}
@@ -95,6 +96,7 @@ func (m *Machine) HeadRead(now int64, head journal.Head, err error) {
 	if m.phase != Starting || m.claim.stage != readHead {
 		return
 	}
+	m.hear(err)
 	if err != nil {
 		m.claimLater(err)
 		return
@@ -167,6 +169,7 @@ func (m *Machine) LogRead(now int64, records []journal.Record, err error) {
 	if m.phase != Starting || m.claim.stage != readTail && m.claim.stage != prepareTail {
 		return
 	}
+	m.hear(err)
 	if errors.Is(err, journal.ErrCorrupt) {
 		m.halt(err.Error())
 		return
@@ -277,14 +280,21 @@ func (m *Machine) halt(why string) {
 	m.forget()
 }
 
-// Abort answers everything at once and ends: the host cannot wait any longer.
-func (m *Machine) Abort(now int64, why string) {
+// Abort answers everything at once and ends: the host cannot go on.
+func (m *Machine) Abort(now int64, why string) { m.abort(now, Unavailable, why) }
+
+// ShutDown is Abort by a host that cannot wait any longer: what did not run may run elsewhere.
+func (m *Machine) ShutDown(now int64) { m.abort(now, Moved, shuttingDown) }
+
+const shuttingDown = "the node is shutting down"
+
+func (m *Machine) abort(now int64, kind AnswerKind, why string) {
 	m.observe(now)
 	if m.phase >= Fenced {
 		return
 	}
 	m.phase, m.reason = Halted, why
-	m.answerAll(Unavailable, why)
+	m.answerAll(kind, why)
 	m.forget()
 }
 
@@ -292,13 +302,13 @@ func (m *Machine) Abort(now int64, why string) {
 // kind, those whose append is in flight as unknown, and repeats as well: what they repeat may
 // be stored. At a fence the append in flight has lost its slot, so it did not run either.
 func (m *Machine) answerAll(kind AnswerKind, why string) {
-	flying := uint64(0)
-	if m.inflight != nil && kind != Moved {
+	flying, fenced := uint64(0), m.phase == Fenced
+	if m.inflight != nil && !fenced {
 		flying = m.inflight.rec.Number
 	}
 	m.waiters.each(func(w *waiter) {
 		inFlight := w.record <= flying && w.record > m.last.Number
-		if w.command.stage == storing && (inFlight || w.answer.Repeated && kind != Moved) {
+		if w.command.stage == storing && (inFlight || w.answer.Repeated && !fenced) {
 			m.end(w.command, Unknown, why)
 		}
 	})
@@ -322,5 +332,5 @@ func (m *Machine) forget() {
 	m.inflight, m.gathered, m.gatherSz, m.wantSlot = nil, nil, 0, false
 	m.live, m.liveBytes, m.lru, m.evictions = 0, 0, lru{}, 0
 	m.timers, m.derive, m.check = timers{}, derive{flushed: m.derive.flushed}, check{}
-	m.yield, m.looking = yielding{}, false
+	m.yield, m.looking, m.hung = yielding{}, false, nil
 }

@@ -17,12 +17,12 @@ func (m *Machine) Command(now int64, c *Command) {
 	switch {
 	case c.Deadline != 0 && c.Deadline <= m.now:
 		m.end(c, Unavailable, "its deadline had passed when it arrived")
-	case m.phase == Fenced:
+	case m.phase == Fenced, m.abandoned:
 		m.end(c, Moved, m.reason)
 	case m.phase == Halted:
 		m.end(c, Unavailable, m.reason)
 	case m.draining:
-		m.end(c, Unavailable, "the node is shutting down")
+		m.end(c, Moved, shuttingDown)
 	case m.phase == Starting && m.claim.holdBack:
 		m.end(c, Moved, "the shard is another's still")
 	case m.phase == Starting, m.isYielding():
@@ -314,6 +314,7 @@ func (m *Machine) expire() {
 
 // expired says what is known of a command at its deadline.
 func (m *Machine) expired(c *Command) {
+	m.noteHanging(c)
 	switch c.stage {
 	case queued:
 		m.end(c, Unavailable, "its deadline passed before it ran"+m.obstacle(c))

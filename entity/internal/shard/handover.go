@@ -30,7 +30,7 @@ func (m *Machine) Prepare(now int64) {
 	if m.phase != Starting || m.claim.started || m.claim.stage != readHead && m.claim.stage != prepared {
 		return
 	}
-	m.claim.stage, m.claim.holdBack = readHead, true
+	m.claim.stage, m.claim.holdBack, m.claim.since = readHead, true, m.now
 	m.out.ReadHead = true
 }
 
@@ -64,6 +64,19 @@ func (m *Machine) skipFlushed() {
 	}
 	c.read, c.prev = c.flushed, journal.Header{}
 	m.eachDirty(func(e *Entity) (stays bool) { return m.unpin(e, c.flushed) })
+}
+
+// Abandon ends a machine that has prepared and was not told to start. What waited goes to the owner. It tells
+// whether there was something to abandon.
+func (m *Machine) Abandon(now int64) bool {
+	m.observe(now)
+	if m.phase != Starting || !m.claim.holdBack {
+		return false
+	}
+	m.phase, m.abandoned, m.reason = Halted, true, "it was prepared and not claimed"
+	m.answerAll(Moved, m.reason)
+	m.forget()
+	return true
 }
 
 // forgetPrepared drops the tail that was prepared: where pages of some entities end before the flush position, the tail

@@ -52,8 +52,10 @@ type Machine struct {
 	cfg    Config
 	phase  Phase
 	reason string // why it is fenced or halted
-	owner  string // writer of the newest claim known, the one of epoch claimed
-	bug    bug    // planted by tests
+	// abandoned: halted, because another was to claim it after all.
+	abandoned bool
+	owner     string // writer of the newest claim known, the one of epoch claimed
+	bug       bug    // planted by tests
 
 	claimed uint64
 
@@ -97,6 +99,9 @@ type Machine struct {
 
 	timers timers
 	derive derive
+
+	heard int64     // when the journal last answered
+	hung  []*Entity // whose handlers may not return
 }
 
 // Ready is what the host has to do. Its slices are valid until the next Ready.
@@ -224,7 +229,7 @@ func (m *Machine) advance() {
 func (m *Machine) Drain(now int64) {
 	m.observe(now)
 	if m.phase == Starting && m.claim.holdBack {
-		m.Abort(now, "the node is shutting down")
+		m.ShutDown(now)
 		return
 	}
 	m.draining = true
@@ -244,6 +249,7 @@ func (m *Machine) Drained() bool {
 type Info struct {
 	Phase          Phase
 	Refusing       bool
+	Abandoned      bool // was prepared, and then not claimed
 	Preparing      bool // has not claimed and will not by itself
 	Yielding       bool // waits for another's claim
 	Reason, Owner  string
@@ -263,6 +269,7 @@ func (m *Machine) Info() Info {
 		Phase: m.phase, Reason: m.reason, Owner: m.owner, Epoch: max(m.last.Epoch, m.claimed), Head: m.last.Number,
 		Flushed: m.derive.flushed, Offset: m.last.NextOffset() - 1, Live: m.live, LiveBytes: m.liveBytes,
 		Pending: m.pending, UnflushedBytes: m.derive.bytes, Late: len(m.derive.late.entities),
+		Abandoned: m.abandoned,
 		Preparing: m.phase == Starting && m.claim.holdBack, Yielding: m.yield.until != 0,
 	}
 	if m.refused.until > m.now {

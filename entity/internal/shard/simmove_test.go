@@ -76,7 +76,7 @@ func (v *simMove) giveUp() {
 	}
 	v.s.counts["move given up"]++
 	v.to.aborted = true
-	v.to.input(func(now int64) { v.to.m.Abort(now, "the move is given up") })
+	v.to.input(func(now int64) { v.to.m.Abandon(now) })
 	v.to.dead = true
 }
 

@@ -115,7 +115,13 @@ func (s *sim) disturb() {
 		s.log("%s <- abort", o.name)
 		s.counts["abort"]++
 		o.aborted = true
-		o.input(func(now int64) { o.m.Abort(now, "the host gives up") })
+		o.input(func(now int64) {
+			if s.coin() {
+				o.m.ShutDown(now)
+			} else {
+				o.m.Abort(now, "the host gives up")
+			}
+		})
 		o.dead = true
 	case x < s.mix.takeover+s.mix.crash+s.mix.abort+s.mix.drain:
 		s.log("%s <- drain", o.name)
