@@ -12,6 +12,8 @@ func (n *Node) Crash() {
 		_ = n.transport.Close()
 		n.inbox.close()
 		n.loop.Wait()
+		n.cancel()
+		n.pulse.close()
 		_ = n.host.Stop(expired())
 	})
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,16 +36,18 @@ func (h handler) Deliver(in *transport.Incoming) {
 // note takes in a message about shards.
 func (h handler) note(in *transport.Incoming) transport.Answer {
 	switch in.Subject {
-	case subjectWatch:
-		h.n.followers.add(h.n, in.From.Node)
+	case subjectOrders:
+		h.n.inbox.put(ordersChanged{})
 		return transport.Answer{Response: &entity.Response{}}
+	case subjectWatch:
+		return h.n.followers.add(h.n, cmp.Or(in.Origin, in.From.Node))
 	case subjectHeads:
 		var heads wirev1.Heads
 		if err := proto.Unmarshal(in.Request.Payload, &heads); err == nil {
 			h.n.feed.told(heads.GetHeads())
 		}
 		return transport.Answer{Response: &entity.Response{}}
-	case subjectOwned, subjectYield, subjectYielded, subjectRefused:
+	case subjectOwned, subjectYield, subjectYielded, subjectRefused, subjectGone:
 	default:
 		return transport.Answer{Err: &entity.Error{Kind: entity.ErrUnavailable, Reason: fmt.Sprintf("this node does not know messages about %q", in.Subject)}}
 	}

@@ -7,31 +7,12 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/skerryhq/skerry/journal"
 )
 
-// Witnesses are rows by which nodes that cannot hear each other see who is alive and whom that one hears. A journal
-// meets them as an extra ability. All methods may be called concurrently; calls return when their context ends.
-type Witnesses interface {
-	// PutWitness stores w in place of what its address had. A process's calls win in their order, also over one
-	// whose outcome is unknown.
-	PutWitness(ctx context.Context, w Witness) error
-	// Witnesses returns what is stored, at least as new as when it was called. A witness that was not
-	// put again for an hour may be missing.
-	Witnesses(ctx context.Context) ([]Witness, error)
-}
-
-// Witness is what one node says of itself.
-type Witness struct {
-	// Address is the node's name: it outlives a restart, so that the row of the next process shows that the one
-	// before has ended.
-	Address string
-	// Incarnation tells this start of the node from any other.
-	Incarnation string
-	// Beat differs each time the node puts its witness; it is never 0.
-	Beat uint64
-	// View is whom the node hears.
-	View []byte
-}
+// Witness is what one node says of itself in the journal.
+type Witness = journal.Witness
 
 // heartbeat decides when this node's row is put, and what it says. It is a pure machine for one caller at a time; times
 // are nanoseconds of any one clock of this node. Puts never overlap: the next is due only
@@ -115,7 +96,7 @@ func (h *heartbeat) journalLost() bool { return h.lost }
 
 // pulse puts this node's row for as long as it runs, and reads the others' when asked. Its methods may be called concurrently.
 type pulse struct {
-	rows   Witnesses
+	rows   journal.Witnesses
 	log    *slog.Logger
 	now    func() int64
 	told   func(journalLost bool)
@@ -131,7 +112,7 @@ type pulse struct {
 
 // startPulse puts the row at once and then for as long as the pulse runs. Each time the journal is lost or found again
 // it calls told, on the pulse's own goroutine; told must not block. Times are of the clock now.
-func startPulse(rows Witnesses, self Member, log *slog.Logger, now func() int64, told func(journalLost bool)) *pulse {
+func startPulse(rows journal.Witnesses, self Member, log *slog.Logger, now func() int64, told func(journalLost bool)) *pulse {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &pulse{
 		rows: rows, log: log, now: now, told: told, cancel: cancel,

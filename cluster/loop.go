@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -52,16 +54,29 @@ func (i *inbox) close() {
 	i.wake()
 }
 
-// Things that happen, beside entity.Ownership.
+// Things that happen, beside entity.Ownership and rowsRead.
 type (
 	leave struct{}
-	// watched: a reader on this node follows the logs of all shards.
-	watched struct{}
+	// stored: others can see this node in the journal.
+	stored struct{}
+	// journalLost tells whether this node can write to the journal.
+	journalLost bool
+	// refused: a process's sockets refuse connections. silent: nothing is heard of it.
+	refused struct{ incarnation string }
+	silent  struct{ incarnation string }
 	// note is a message of another node about shards.
 	note struct {
 		subject, from string
 		claims        []*wirev1.Claim
 	}
+	// ordersChanged: an operator has said something new. ordersRead is what the journal holds of it.
+	ordersChanged struct{}
+	ordersRead    struct {
+		orders orders
+		err    error
+	}
+	// look is a question or a change by another goroutine.
+	look func(*decider)
 )
 
 // Subjects of messages between nodes.
@@ -70,6 +85,8 @@ const (
 	subjectYield   = "skerry/yield"
 	subjectYielded = "skerry/yielded"
 	subjectRefused = "skerry/refused"
+	subjectOrders  = "skerry/orders"
+	subjectGone    = "skerry/gone"
 	subjectWatch   = "skerry/watch"
 	subjectHeads   = "skerry/heads"
 	subjectRecords = "skerry/records"
@@ -78,101 +95,136 @@ const (
 // run is the node's one goroutine that decides.
 func (n *Node) run() {
 	defer close(n.ended)
-	s := newSteward(n.self, n.identity.Shards, n.fate)
+	d := newDecider(n.identity, n.self)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	n.look(s)
+	n.look(d)
 	for {
 		select {
 		case <-n.gossip.Changed():
-			n.look(s)
+			n.look(d)
 		case <-n.inbox.signal:
 		case <-timer.C:
-			s.tick(n.now())
+			d.tick(n.now())
 		}
 		items, open := n.inbox.take()
 		if !open {
 			return
 		}
 		for _, x := range items {
-			n.happened(s, x)
+			n.happened(d, x)
 		}
-		n.obey(s)
-		if at := s.wake(); at != 0 {
+		n.obey(d)
+		if at := d.wake(); at != 0 {
 			timer.Reset(max(time.Duration(at-n.now()), time.Millisecond))
 		}
-		n.noticeEmpty(s)
 	}
 }
 
-func (n *Node) now() int64 { return time.Now().UnixNano() }
+// now is a clock that nobody sets.
+func (n *Node) now() int64 { return int64(time.Since(n.began)) + 1 }
+
+// inLoop has f look at what the node decides by, or change it, and returns when that is done; with an error
+// if the node has stopped or ctx ended before.
+func (n *Node) inLoop(ctx context.Context, f func(*decider)) error {
+	done := make(chan struct{})
+	n.inbox.put(look(func(d *decider) { defer close(done); f(d) }))
+	select {
+	case <-done:
+		return nil
+	case <-n.ended:
+		return errStopped
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+var errStopped = errors.New("cluster: the node has stopped")
 
 // look takes in who is there.
-func (n *Node) look(s *steward) {
+func (n *Node) look(d *decider) {
 	known := n.gossip.Membership()
-	v := NewView(n.identity).WithMembers(known.Members)
-	if !v.Equal(s.view) {
-		n.log.Info("the cluster has changed", "view", v)
-	}
-	t := Place(v)
+	n.pulse.hear(known.Members)
+	d.membership(n.now(), known)
+}
+
+// viewed has all parts know of a new view.
+func (n *Node) viewed(v View, t Table) {
+	n.log.Info("the cluster has changed", "view", v)
 	n.routes.see(v, t)
-	s.see(n.now(), v)
-	n.followers.keep(n)
-	n.watchOthers(v)
+	n.feed.look()
 }
 
-// fate tells what became of a process.
-func (n *Node) fate(incarnation string) fate {
-	if _, ok := n.routes.peer(incarnation); ok {
-		return present
-	}
-	return gone
-}
-
-func (n *Node) happened(s *steward, x any) {
+func (n *Node) happened(d *decider, x any) {
 	now := n.now()
 	switch x := x.(type) {
 	case entity.Ownership:
 		n.routes.learn(x.Shard, x.Owner, x.Epoch)
-		s.happened(now, x)
+		d.happened(now, x)
 		n.log.Debug("shard", "shard", x.Shard, "state", x.State, "owner", x.Owner, "epoch", x.Epoch, "reason", x.Reason)
 	case note:
-		n.noted(s, now, x)
-	case watched:
-		n.watches = true
-		n.watchOthers(s.view)
-	case leave:
-		n.self.Leaving = true
-		if err := n.gossip.Announce(n.self); err != nil {
-			n.log.Warn("the node cannot say that it leaves", "cause", err)
+		if x.subject == subjectGone {
+			n.lookForAll(x.claims)
+			return
 		}
-		n.leaving = true
+		n.learn(x)
+		d.noted(now, x)
+	case rowsRead:
+		d.rowsRead(now, x)
+	case refused:
+		d.refused(now, x.incarnation)
+	case silent:
+		d.silent(now, x.incarnation)
+	case ordersChanged:
+		d.ordersStale(now)
+		d.tick(now)
+	case ordersRead:
+		if x.err != nil {
+			n.log.Warn("the operators' orders cannot be read; those read last stand", "cause", x.err)
+		}
+		d.ordersRead(now, x.orders, x.err)
+	case stored:
+		d.stored()
+	case journalLost:
+		d.journalLost(bool(x))
+	case leave:
+		d.leave()
+	case look:
+		x(d)
 	}
 }
 
-func (n *Node) noted(s *steward, now int64, x note) {
+// learn takes the way to shards from a message.
+func (n *Node) learn(x note) {
 	for _, c := range x.claims {
-		number := c.GetShard()
 		switch x.subject {
 		case subjectOwned:
-			n.routes.learn(number, x.from, c.GetEpoch())
-			s.owned(now, number, x.from, c.GetEpoch())
-		case subjectYield:
-			s.yieldAsked(number, x.from)
-		case subjectYielded:
-			s.yielded(number, x.from)
+			n.routes.learn(c.GetShard(), x.from, c.GetEpoch())
 		case subjectRefused:
-			n.routes.learn(number, c.GetOwner(), c.GetEpoch())
-			s.refused(now, number, x.from, c.GetOwner(), c.GetEpoch())
+			n.routes.learn(c.GetShard(), c.GetOwner(), c.GetEpoch())
 		}
 	}
 }
 
-// obey does what the steward wants.
-func (n *Node) obey(s *steward) {
+// obey does what was decided.
+func (n *Node) obey(d *decider) {
+	if d.views != n.views {
+		n.views = d.views
+		n.viewed(d.view, d.steward.table)
+	}
 	notes := map[mail][]*wirev1.Claim{}
-	for _, o := range s.orders() {
+	for _, o := range d.take(n.now()) {
 		switch o.kind {
+		case orderAnnounce:
+			n.announce(d.self)
+		case orderReadRows:
+			n.pulse.read(func(r rowsRead) { n.inbox.put(r) })
+		case orderReadOrders:
+			n.readOrders()
+		case orderWatchRing:
+			n.watchRing(d.view)
+		case orderTellGone:
+			n.tellGone(o.to)
 		case orderPrepare:
 			n.host.Prepare(o.shard)
 		case orderClaim:
@@ -191,7 +243,33 @@ func (n *Node) obey(s *steward) {
 	for to, claims := range notes {
 		n.send(to, claims)
 	}
+	if !n.isEmpty && d.isFree() {
+		n.isEmpty = true
+		close(n.empty)
+	}
 }
+
+// announce tells gossip what this node says of itself.
+func (n *Node) announce(self Member) {
+	if err := n.gossip.Announce(self); err != nil {
+		n.log.Warn("the node cannot tell others how it is", "cause", err)
+	}
+}
+
+// readOrders reads what operators want. One reading is under way at a time: the decider waits for it.
+func (n *Node) readOrders() {
+	n.serving.Go(func() {
+		ctx, cancel := context.WithTimeout(n.ctx, ordersPatience)
+		defer cancel()
+		o, err := readOrders(ctx, n.registers, n.identity.Shards)
+		if n.ctx.Err() == nil {
+			n.inbox.put(ordersRead{o, err})
+		}
+	})
+}
+
+// ordersPatience bounds one reading of the operators' orders.
+const ordersPatience = 2 * time.Second
 
 // mail is a message about shards: what it says, and to whom; empty is to all.
 type mail struct{ subject, to string }
@@ -218,39 +296,5 @@ func (n *Node) send(to mail, claims []*wirev1.Claim) {
 	}
 }
 
-// watchOthers asks those that were not asked yet to tell how far their shards come.
-func (n *Node) watchOthers(v View) {
-	if !n.watches {
-		return
-	}
-	asked := map[string]bool{}
-	for _, m := range v.Members() {
-		if asked[m.Incarnation] = true; m.Incarnation != n.self.Incarnation && !n.asked[m.Incarnation] {
-			n.send(mail{subjectWatch, m.Incarnation}, nil)
-		}
-	}
-	n.asked = asked
-}
-
 // notePatience bounds a message about shards.
 const notePatience = time.Second
-
-// noticeEmpty tells Stop when a node that leaves has given everything away.
-func (n *Node) noticeEmpty(s *steward) {
-	if !n.leaving || n.isEmpty {
-		return
-	}
-	others := 0
-	for _, m := range s.view.Members() {
-		if m.Incarnation != n.self.Incarnation && m.Ready && !m.Leaving && m.Weight > 0 {
-			others++
-		}
-	}
-	for i := range s.shards {
-		if x := &s.shards[i]; others > 0 && (x.state == serving || x.state == claiming) {
-			return
-		}
-	}
-	n.isEmpty = true
-	close(n.empty)
-}

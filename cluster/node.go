@@ -35,8 +35,8 @@ type Config struct {
 	Host entity.Config
 	// Gossip starts what finds nodes.
 	Gossip func(Identity, Member) (Gossip, error)
-	// Transport starts what carries envelopes; route finds a member by its incarnation, for what is to be forwarded.
-	Transport func(id Identity, node string, route func(node string) (transport.Peer, bool)) (transport.Transport, error)
+	// Transport starts what carries envelopes, as its config says: add where to listen, and TLS.
+	Transport func(transport.Config) (transport.Transport, error)
 	// Logger default: slog.Default().
 	Logger *slog.Logger
 }
@@ -84,6 +84,9 @@ type Node struct {
 	calls     atomic.Int64
 	feed      *Feed
 	followers followers
+	pulse     *pulse
+	registers journal.Registers
+	began     time.Time
 
 	// ctx ends with the node; serving counts what is done for other nodes.
 	ctx     context.Context //nolint:containedctx // the life of the node, not of a call
@@ -91,10 +94,11 @@ type Node struct {
 	serving sync.WaitGroup
 
 	// The loop's own.
-	leaving, isEmpty, watches bool
-	asked                     map[string]bool
+	isEmpty bool
+	ring    map[string]bool // whom this node watches
+	views   int             // how many views all parts were told of
 
-	self     Member // Node, Incarnation and Peer never change; the loop changes the rest
+	self     Member // as it was at the start
 	inbox    inbox
 	stopOnce sync.Once
 	loop     sync.WaitGroup
@@ -109,7 +113,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, log: cfg.Logger, keys: entity.NewClientKeys(), ended: make(chan struct{}), empty: make(chan struct{})}
+	n := &Node{cfg: cfg, log: cfg.Logger, began: time.Now(), keys: entity.NewClientKeys(), ended: make(chan struct{}), empty: make(chan struct{})}
 	n.inbox.init()
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	n.self = Member{
@@ -118,7 +122,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	if err := n.self.Check(); err != nil {
 		return nil, err
 	}
-	for _, start := range []func(context.Context) error{n.startHost, n.startTransport, n.startGossip} {
+	for _, start := range []func(context.Context) error{n.startHost, n.startTransport, n.startGossip, n.startPulse} {
 		if err := start(ctx); err != nil {
 			return nil, errors.Join(err, n.stopParts(expired()))
 		}
@@ -142,12 +146,17 @@ func (n *Node) startHost(ctx context.Context) (err error) {
 	feed := n.host.Feed()
 	n.identity = Identity{Cluster: n.cfg.Cluster, History: feed.History(), Shards: feed.Shards()}
 	n.routes = newRoutes(n.self.Incarnation, feed.Shards())
-	n.feed = &Feed{Feed: feed, node: n, watchers: map[int]func(uint32){}, heads: map[uint32]journal.Header{}}
+	n.feed = newFeed(feed, n)
 	return nil
 }
 
 func (n *Node) startTransport(context.Context) (err error) {
-	n.transport, err = n.cfg.Transport(n.identity, n.self.Incarnation, n.routes.peer)
+	n.transport, err = n.cfg.Transport(transport.Config{
+		Node: n.self.Incarnation, Cluster: n.identity.Cluster, History: n.identity.History, Shards: n.identity.Shards,
+		Route: n.routes.peer, Logger: n.log,
+		Gone:   func(p transport.Peer) { n.inbox.put(refused{p.Node}) },
+		Silent: func(p transport.Peer) { n.inbox.put(silent{p.Node}) },
+	})
 	if err != nil {
 		return err
 	}
@@ -166,8 +175,26 @@ func (n *Node) startGossip(ctx context.Context) (err error) {
 			n.log.Warn("no other node answers; the seeds are tried again for as long as this node runs", "seeds", n.cfg.Seeds, "cause", err)
 		}
 	}
-	n.self.Ready = true
-	return n.gossip.Announce(n.self)
+	return nil
+}
+
+// startPulse puts the node's row into the journal. The node is ready, and may claim, when the others can see that.
+func (n *Node) startPulse(context.Context) error {
+	rows, haveRows := n.cfg.Host.Journal.(journal.Witnesses)
+	registers, haveRegisters := n.cfg.Host.Journal.(journal.Registers)
+	if !haveRows || !haveRegisters {
+		return fmt.Errorf("cluster: the journal %T keeps no registers or no witnesses: nodes of a cluster need both", n.cfg.Host.Journal)
+	}
+	n.registers = registers
+	n.pulse = startPulse(rows, n.self, n.log, n.now, func(lost bool) { n.inbox.put(journalLost(lost)) })
+	n.serving.Go(func() {
+		select {
+		case <-n.pulse.stored():
+			n.inbox.put(stored{})
+		case <-n.ctx.Done():
+		}
+	})
+	return nil
 }
 
 // Host is the node's host: what runs the shards that the node owns.
@@ -194,8 +221,10 @@ func (n *Node) stop(ctx context.Context) error {
 	n.loop.Wait()
 	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), leavePatience)
 	defer cancel()
-	err := n.gossip.Leave(leaving)
-	return errors.Join(err, n.stopParts(ctx))
+	if err := n.gossip.Leave(leaving); err != nil {
+		n.log.Warn("perhaps nobody heard that this node leaves: the others then look for it in the journal", "cause", err)
+	}
+	return n.stopParts(ctx)
 }
 
 // leavePatience bounds the goodbye.
@@ -204,8 +233,10 @@ const leavePatience = 2 * time.Second
 // stopParts ends the parts that were started, the last one first.
 func (n *Node) stopParts(ctx context.Context) error {
 	var errs []error
-	n.followers.close()
 	n.cancel()
+	if n.pulse != nil {
+		n.pulse.close()
+	}
 	if n.gossip != nil {
 		errs = append(errs, n.gossip.Close())
 	}

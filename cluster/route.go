@@ -40,9 +40,6 @@ const (
 	// defaultPatience is the time of a call without a deadline.
 	defaultPatience = 5 * time.Second
 	busyPause       = 100 * time.Millisecond
-	// firstPause and lastPause bound the wait before a command is sent again, where no better way is known.
-	firstPause = 2 * time.Millisecond
-	lastPause  = 100 * time.Millisecond
 )
 
 func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -52,32 +49,21 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, defaultPatience)
 }
 
-// trip is one command on its way, over all its attempts.
-type trip struct {
-	number  uint32
-	req     entity.Request
-	unsure  bool // an attempt may have run, or may still
-	around  bool // the last attempt found no way to the owner: try through another node
-	pause   time.Duration
-	lastErr error
-}
-
 // follow sends the command until an answer is final.
 func (n *Node) follow(ctx context.Context, req entity.Request) (*entity.Response, error) {
-	t := &trip{number: n.host.ShardOf(req.Type, req.ID), req: req}
-	t.req.Attempt = max(req.Attempt, 1)
+	t := newTrip(n.host.ShardOf(req.Type, req.ID), req)
 	for {
 		to, epoch, changed, ok := n.routes.to(t.number)
 		if ok {
 			resp, err := n.attempt(ctx, t, to, epoch)
-			if final := t.judge(n, err); final {
-				return resp, t.answer(err)
+			if final := t.judge(n.routes, err); final {
+				return resp, err
 			}
 		} else {
-			t.lastErr = &entity.Error{Kind: entity.ErrUnavailable, Reason: fmt.Sprintf("no node may own shard %d", t.number), RetryAfter: time.Second}
+			t.nowhere()
 		}
-		if !t.wait(ctx, n, to, changed) {
-			return nil, t.giveUp(ctx)
+		if !n.rest(ctx, t, to, changed) {
+			return nil, t.giveUp(ctx.Err())
 		}
 	}
 }
@@ -112,59 +98,16 @@ func (n *Node) through(to transport.Peer) transport.Peer {
 	return to
 }
 
-// judge tells whether an attempt's answer is the last word.
-func (t *trip) judge(n *Node, err error) bool {
-	var local *entity.MovedError
-	var remote *transport.Moved
-	t.lastErr = err
-	wasAround := t.around
-	t.around = false
-	switch {
-	case err == nil:
-		return true
-	case errors.As(err, &local):
-		n.routes.learn(t.number, local.Owner, local.Epoch)
-		return false
-	case errors.As(err, &remote):
-		n.routes.learn(t.number, remote.Node, remote.Epoch)
-		return false
-	case errors.Is(err, transport.ErrUnreachable):
-		t.around = !wasAround
-		return false
-	case wasAround && errors.Is(err, entity.ErrUnavailable):
-		return false // who forwarded it has not reached the owner either, or the owner has moved
-	case errors.Is(err, entity.ErrUnknownOutcome):
-		t.unsure = t.unsure || !t.harmless()
-		return false // the same key is safe to send again
-	}
-	return !t.unsure || isStored(err)
-}
-
-// harmless tells that the command stores nothing, so that a lost answer leaves nothing unknown.
-func (t *trip) harmless() bool { return t.req.Query || t.req.Lookup }
-
-// isStored tells whether a refusal ends a command of which an earlier attempt may have run: a rejection does, for
-// an entity that answers a later attempt looks at the key first.
-func isStored(err error) bool {
-	var no *entity.Rejection
-	return errors.As(err, &no)
-}
-
-// answer is what the caller is told at the end.
-func (t *trip) answer(err error) error { return err }
-
-// wait waits for a better way, or a little. It returns false when the caller's time is over.
-func (t *trip) wait(ctx context.Context, n *Node, tried transport.Peer, changed <-chan struct{}) bool {
+// rest waits for a better way, or a little. It returns false when the caller's time is over.
+func (n *Node) rest(ctx context.Context, t *trip, tried transport.Peer, changed <-chan struct{}) bool {
 	if ctx.Err() != nil {
 		return false
 	}
-	t.req.Attempt++
-	if next, _, _, ok := n.routes.to(t.number); t.around || ok && next != tried {
-		t.pause = 0
+	pause := t.again(n.routes, tried)
+	if pause == 0 {
 		return true
 	}
-	t.pause = min(max(2*t.pause, firstPause), lastPause)
-	timer := time.NewTimer(t.pause)
+	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-changed:
@@ -173,22 +116,4 @@ func (t *trip) wait(ctx context.Context, n *Node, tried transport.Peer, changed 
 		return false
 	}
 	return true
-}
-
-// giveUp tells what is known of a command whose time is over.
-func (t *trip) giveUp(ctx context.Context) error {
-	switch {
-	case t.unsure:
-		return &entity.Error{Kind: entity.ErrUnknownOutcome, Reason: fmt.Sprintf("after %d attempts: %v", t.req.Attempt, t.lastErr), Cause: ctx.Err()}
-	case errors.Is(t.lastErr, entity.ErrUnknownOutcome): // of a query: nothing was stored
-		return &entity.Error{Kind: entity.ErrUnavailable, Reason: fmt.Sprintf("after %d attempts: %v", t.req.Attempt, t.lastErr), Cause: ctx.Err()}
-	}
-	var kind *entity.Error
-	if errors.As(t.lastErr, &kind) {
-		return kind
-	}
-	return &entity.Error{
-		Kind: entity.ErrUnavailable, RetryAfter: time.Second, Cause: ctx.Err(),
-		Reason: fmt.Sprintf("no owner of shard %d answered in time; the last attempt of %d: %v", t.number, t.req.Attempt, t.lastErr),
-	}
 }

@@ -25,7 +25,9 @@ type steward struct {
 	fate   func(incarnation string) fate
 	shards []stewarded
 	taking int // shards between prepare and claim
-	out    []order
+	// crowded: a shard waits for the end of another's take.
+	crowded bool
+	out     []order
 }
 
 // stewarded is what is known of one shard.
@@ -57,11 +59,11 @@ const (
 type fate uint8
 
 const (
-	// gone: it has left, has crashed, or was never heard of.
+	// gone: it has left or has crashed.
 	gone fate = iota
 	// present: it is a member.
 	present
-	// unsure: gossip has lost it and the journal has not told yet.
+	// unsure: gossip has lost it, or never told of it, and the journal has not told yet.
 	unsure
 	// apart: it lives beyond a partition, on the side that may claim.
 	apart
@@ -81,6 +83,13 @@ const (
 	sendYielded
 	sendRefused
 	sendOwned
+	// These are about no shard: tell gossip what the node says of itself, read the witness rows or the operators' orders.
+	orderAnnounce
+	orderReadRows
+	orderReadOrders
+	// Look for the members that this node watches; have the others look for To.
+	orderWatchRing
+	orderTellGone
 )
 
 // order is what the node has to do about a shard.
@@ -115,6 +124,24 @@ func (s *steward) orders() []order {
 	out := s.out
 	s.out = nil
 	return out
+}
+
+// judged takes in that it may be known now what became of an owner.
+func (s *steward) judged(now int64) {
+	for i := range s.shards {
+		if x := &s.shards[i]; x.state == ready {
+			x.until = 0
+		}
+	}
+	s.tick(now)
+}
+
+// goOn begins with the shards that waited for room.
+func (s *steward) goOn(now int64) {
+	if s.crowded && s.taking < maxTaking {
+		s.crowded = false
+		s.tick(now)
+	}
 }
 
 // see takes in a view. A member that is new is told what this node owns.
@@ -211,7 +238,7 @@ func (s *steward) begin(now int64, number uint32) {
 	x := &s.shards[number]
 	switch {
 	case s.taking >= maxTaking:
-		x.until = now + int64(firstWait)
+		s.crowded = true
 	case x.owner != "" && x.owner != s.self.Incarnation && s.fate(x.owner) == gone:
 		s.settle(x, preparing)
 		s.claim(number)
@@ -292,9 +319,20 @@ func (s *steward) happened(now int64, o entity.Ownership) {
 	case entity.Fenced:
 		s.lost(now, o.Shard, s.wait(x, o.Shard))
 	case entity.Halted:
-		if x.state != elsewhere { // else it was abandoned
-			s.lost(now, o.Shard, haltedWait)
-		}
+		s.lost(now, o.Shard, haltedWait)
+	case entity.Abandoned:
+		s.again(o.Shard)
+	}
+}
+
+// again repeats what was told to the host of a shard while that was still dropping what it had prepared before.
+func (s *steward) again(number uint32) {
+	switch s.shards[number].state {
+	case preparing:
+		s.order(orderPrepare, number)
+	case claiming:
+		s.order(orderClaim, number)
+	case elsewhere, ready, asking, serving:
 	}
 }
 

@@ -31,6 +31,8 @@ var (
 	ErrUnreachable = errors.New("transport: peer unreachable")
 	// ErrLost: the connection ended, or time was over, after the envelope was written.
 	ErrLost = errors.New("transport: answer lost")
+	// ErrGone is an ErrUnreachable: the process has ended, as nothing listens at its address or another process does.
+	ErrGone = fmt.Errorf("%w: it has ended", ErrUnreachable)
 	// ErrRefused is an ErrUnreachable: one side refuses the other, as they are not of one cluster.
 	ErrRefused = fmt.Errorf("%w: refused", ErrUnreachable)
 	// ErrClosed: the transport was closed.

@@ -274,10 +274,10 @@ func (g *gauge) most() int {
 func TestRefusalIsToldOnBothSides(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(*transport.Config){
-		`is of cluster \"other\"`:     func(c *transport.Config) { c.Cluster = "other" },
-		`journal of history \"h2\"`:   func(c *transport.Config) { c.History = "h2" },
-		"has 9 shards":                func(c *transport.Config) { c.Shards = 9 },
-		"expects former at this addr": nil,
+		`is of cluster \"other\"`:      func(c *transport.Config) { c.Cluster = "other" },
+		`journal of history \"h2\"`:    func(c *transport.Config) { c.History = "h2" },
+		"has 9 shards":                 func(c *transport.Config) { c.Shards = 9 },
+		"expects former at 127.0.0.1:": nil,
 	} {
 		start := func(node string, log *logged, change func(*transport.Config)) *transport.Endpoint {
 			cfg := transport.Config{Node: node, Cluster: "c", Shards: 8, Logger: log.logger()}
@@ -293,12 +293,12 @@ func TestRefusalIsToldOnBothSides(t *testing.T) {
 		}
 		var here, there logged
 		near, far := start("near", &here, change), start("far", &there, nil)
-		to := far.Self()
+		to, kind := far.Self(), transport.ErrRefused
 		if change == nil {
-			to.Node = "former"
+			to.Node, kind = "former", transport.ErrGone
 		}
 		a := transport.Ask(t.Context(), near, to, command(10*time.Second))
-		wantKind(t, want, a, transport.ErrRefused)
+		wantKind(t, want, a, kind)
 		_, _ = near.Close(), far.Close()
 		for side, log := range map[string]string{"who asks": here.String(), "who is asked": there.String()} {
 			if !strings.Contains(log, want) {
@@ -319,7 +319,8 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 		"Config.MaxCalls":        func(c *transport.Config) { c.MaxCalls = -1 },
 		"Config.MaxMessageBytes": func(c *transport.Config) { c.MaxMessageBytes = 1 },
 		"Config.MaxCallBytes":    func(c *transport.Config) { c.MaxCallBytes = 1 },
-		"Config.DeadAfter":       func(c *transport.Config) { c.DeadAfter = time.Second },
+		"Config.DeadAfter":       func(c *transport.Config) { c.DeadAfter = 700 * time.Millisecond },
+		"Config.SilentAfter":     func(c *transport.Config) { c.SilentAfter = -1 },
 		"Config.PingEvery":       func(c *transport.Config) { c.PingEvery = -1 },
 		"Config.MaxBackoff":      func(c *transport.Config) { c.MaxBackoff = 1 },
 		"beyond loopback":        func(c *transport.Config) { c.Listen = "0.0.0.0:0" },

@@ -57,10 +57,20 @@ type Config struct {
 	DialTimeout time.Duration
 	// HelloTimeout bounds how long a new connection may take to say who it is. Default 3 s.
 	HelloTimeout time.Duration
-	// PingEvery is how often something is sent at least, and DeadAfter how long nothing may
-	// arrive until the peer is dead. Default 1 s and 3 s.
+	// Gone is told of a process that has ended: nothing listens at its address, or another process does. It hears of each
+	// attempt to reach it that ends so, also of the one by which the transport itself looks again after a connection broke. It must return at once.
+	// Default: nobody is told.
+	Gone func(Peer)
+	// Silent is told of a process of which nothing was heard for SilentAfter, again for as long as that lasts, and of one that
+	// cannot be reached: it may have died, be slow or be cut off. It must return at once. Default: nobody is told.
+	Silent func(Peer)
+
+	// PingEvery is how often something is sent at least. Default 400 ms.
 	PingEvery time.Duration
-	DeadAfter time.Duration
+	// SilentAfter is how long nothing may arrive until Silent is told, DeadAfter until the connection is given
+	// up. Time for which this process stood still does not count. Default 1 s (2.5 × PingEvery if that is more) and 3 s.
+	SilentAfter time.Duration
+	DeadAfter   time.Duration
 	// FrameTimeout bounds sending and receiving one frame. Default 15 s.
 	FrameTimeout time.Duration
 	// IdleAfter is how long a connection is kept on which nothing is asked. Default 1 min.
@@ -85,6 +95,12 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Route == nil {
 		c.Route = func(string) (Peer, bool) { return Peer{}, false }
 	}
+	if c.Gone == nil {
+		c.Gone = func(Peer) {}
+	}
+	if c.Silent == nil {
+		c.Silent = func(Peer) {}
+	}
 	if c.versions == (versions{}) {
 		c.versions = spoken
 	}
@@ -97,7 +113,8 @@ func (c Config) withDefaults() (Config, error) {
 	c.MaxHellos = orDefault(c.MaxHellos, 256)
 	c.DialTimeout = orDefault(c.DialTimeout, 2*time.Second)
 	c.HelloTimeout = orDefault(c.HelloTimeout, 3*time.Second)
-	c.PingEvery = orDefault(c.PingEvery, time.Second)
+	c.PingEvery = orDefault(c.PingEvery, 400*time.Millisecond)
+	c.SilentAfter = orDefault(c.SilentAfter, max(time.Second, c.PingEvery*5/2))
 	c.DeadAfter = orDefault(c.DeadAfter, 3*time.Second)
 	c.FrameTimeout = orDefault(c.FrameTimeout, 15*time.Second)
 	c.IdleAfter = orDefault(c.IdleAfter, time.Minute)
@@ -159,6 +176,7 @@ func (c *Config) checkLimits() error {
 		{"DialTimeout", c.DialTimeout},
 		{"HelloTimeout", c.HelloTimeout},
 		{"PingEvery", c.PingEvery},
+		{"SilentAfter", c.SilentAfter},
 		{"FrameTimeout", c.FrameTimeout},
 		{"IdleAfter", c.IdleAfter},
 		{"MinBackoff", c.MinBackoff},

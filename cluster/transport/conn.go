@@ -31,6 +31,8 @@ type conn struct {
 	once sync.Once
 	// closing tells the writer to end the connection once it has written what is queued.
 	closing atomic.Bool
+	// parted tells that the peer said goodbye: it closes the connection, and lives.
+	parted atomic.Bool
 	// cause is why it ended; it may be read when over is closed.
 	cause error
 
@@ -183,6 +185,22 @@ func (c *conn) takeAnswer(number uint64, a Answer) error {
 	}
 	c.asks.answered(number, a)
 	return nil
+}
+
+// takeGoodbye implements taker.
+func (c *conn) takeGoodbye() { c.parted.Store(true) }
+
+// silent implements taker.
+func (c *conn) silent() { c.t.cfg.Silent(c.with.peer) }
+
+// broke tells, when the connection is over, that neither side meant it to end: the peer may be dead.
+func (c *conn) broke() bool {
+	for _, meant := range []error{errIdle, errNotReading, errGarbage, ErrClosed, ErrUnreachable} {
+		if errors.Is(c.cause, meant) {
+			return false
+		}
+	}
+	return !c.parted.Load()
 }
 
 // takePart implements taker.

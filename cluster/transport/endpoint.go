@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/skerryhq/skerry/entity"
 )
 
 // Endpoint is a node's [Transport]: over TCP, made by [Listen], or in memory, made by [Memory.Listen].
@@ -244,7 +246,18 @@ func (t *Endpoint) serve(m medium, with introduction) error {
 	t.mu.Lock()
 	delete(t.incoming, c)
 	t.mu.Unlock()
+	if c.broke() {
+		t.lookAt(with.peer)
+	}
 	return nil
+}
+
+// lookAt learns whether a process whose connection broke is still there. Where the transport has closed, or knows too many peers,
+// nobody is looked at.
+func (t *Endpoint) lookAt(who Peer) {
+	if p, err := t.peer(who); err == nil {
+		p.lookAgain()
+	}
 }
 
 // deliver hands an envelope to who answers it.
@@ -253,6 +266,8 @@ func (t *Endpoint) deliver(in *Incoming) {
 	switch {
 	case in.Destination != "" && in.Destination != t.self.Node:
 		forward(t, t.cfg.Route, in)
+	case in.Subject == subjectCheck:
+		in.Answer(Answer{Response: &entity.Response{}})
 	case h == nil:
 		in.Answer(notSent(nil, busyAfter, "%s is starting", t.self))
 	default:

@@ -115,12 +115,29 @@ func (m *Memory) Lose(lose func(from, to string) bool) {
 	m.change(func(f *faults) { f.lose = lose })
 }
 
+// Kill ends the process at an address, as kill −9 does: its connections end at once, none is made to it or by it any more,
+// and what it had not sent is lost. Its Endpoint is to be closed all the same, later.
+func (m *Memory) Kill(address string) {
+	m.mu.Lock()
+	delete(m.nodes, address)
+	m.mu.Unlock()
+	m.end(func(e *memoryEnd) bool { return e.in.from == address || e.in.to == address })
+}
+
 // Break ends the connections between two addresses at once, and both sides notice.
 func (m *Memory) Break(a, b string) {
+	m.end(func(e *memoryEnd) bool {
+		w := way{e.in.from, e.in.to}
+		return w == way{a, b} || w == way{b, a}
+	})
+}
+
+// end closes the ends of connections that which picks.
+func (m *Memory) end(which func(*memoryEnd) bool) {
 	m.mu.Lock()
 	var ends []*memoryEnd
 	for e := range m.ends {
-		if w := (way{e.in.from, e.in.to}); w == (way{a, b}) || w == (way{b, a}) {
+		if which(e) {
 			ends = append(ends, e)
 		}
 	}

@@ -15,6 +15,7 @@ const (
 	frameEnvelopes = 1
 	frameAnswers   = 2
 	frameParts     = 3
+	frameGoodbye   = 4
 
 	partStream    = 1
 	partKindField = 2
@@ -100,6 +101,10 @@ type taker interface {
 	takeAnswer(number uint64, a Answer) error
 	// takePart takes a part, whose data it must not keep.
 	takePart(p part) error
+	// takeGoodbye takes in that the peer closes the connection and lives on.
+	takeGoodbye()
+	// silent is called when nothing has come for SilentAfter, and again while that lasts.
+	silent()
 }
 
 // parseFrame hands the content of a frame to t, in order.
@@ -134,6 +139,8 @@ func parseItem(c *cursor, known names, t taker) error {
 			return err
 		}
 		return t.takePart(p)
+	case frameGoodbye:
+		t.takeGoodbye()
 	}
 	return nil
 }

@@ -60,11 +60,16 @@ func (c *Config) judge(self Peer, theirs *wirev1.Hello) string {
 	case theirs.GetNode() == "" || len(theirs.GetNode()) > MaxName || len(theirs.GetAddress()) > MaxName:
 		return say("a node at %q has a name of %d bytes", cut(theirs.GetAddress()), len(theirs.GetNode()))
 	case theirs.GetExpected() != "" && theirs.GetExpected() != self.Node:
-		return say("%s expects %s at this address, where %s is: the former has ended", them, theirs.GetExpected(), us)
+		return another(Peer{theirs.GetNode(), theirs.GetAddress()}, Peer{theirs.GetExpected(), self.Address}, self.Node)
 	case theirs.GetMaxMessageBytes() < minMessageBytes:
 		return say("%s takes messages of %d bytes only, less than %d", them, theirs.GetMaxMessageBytes(), minMessageBytes)
 	}
 	return ""
+}
+
+// another says that who is expected at an address has ended, as another process is there.
+func another(who, expected Peer, found string) string {
+	return printable(fmt.Sprintf("%s expects %s, where %s is now: the former has ended", who, expected, found))
 }
 
 // introduction is what a hello ended with.
@@ -83,15 +88,15 @@ func (c *Config) greet(raw net.Conn, self Peer, to Peer) (introduction, error) {
 	if err := readMessage(raw, &welcome); err != nil {
 		return introduction{}, err
 	}
-	if why := welcome.GetRefusal(); why != "" {
+	theirs := welcome.GetSelf()
+	switch why := welcome.GetRefusal(); {
+	case to.Node != "" && theirs.GetNode() != "" && theirs.GetNode() != to.Node:
+		return introduction{}, fmt.Errorf("%w: %s", ErrGone, another(self, to, theirs.GetNode()))
+	case why != "":
 		return introduction{}, fmt.Errorf("%w by %s: %s", ErrRefused, to, printable(why))
 	}
-	theirs := welcome.GetSelf()
 	if why := c.judge(self, theirs); why != "" {
 		return introduction{}, fmt.Errorf("%w: %s", ErrRefused, printable(why))
-	}
-	if to.Node != "" && theirs.GetNode() != to.Node {
-		return introduction{}, fmt.Errorf("%w: at %s is %s now, not %s", ErrRefused, to.Address, printable(theirs.GetNode()), to.Node)
 	}
 	if v := welcome.GetVersion(); v < c.versions.min || v > c.versions.max {
 		return introduction{}, fmt.Errorf("%w: %s chose version %d of the protocol", ErrRefused, to, v)

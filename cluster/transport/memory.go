@@ -87,8 +87,13 @@ func (m *Memory) connect(t *Endpoint, to Peer) (medium, introduction, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	target := m.nodes[to.Address]
-	if target == nil {
-		return nil, introduction{}, fmt.Errorf("%w: connection to %s refused", ErrUnreachable, to.Address)
+	switch {
+	case m.nodes[t.self.Address] != t:
+		return nil, introduction{}, fmt.Errorf("%w: %s was killed", ErrUnreachable, t.self)
+	case target == nil:
+		return nil, introduction{}, fmt.Errorf("%w: connection to %s refused", ErrGone, to.Address)
+	case to.Node != "" && to.Node != target.self.Node:
+		return nil, introduction{}, fmt.Errorf("%w: %s", ErrGone, another(t.self, to, target.self.Node))
 	}
 	ours, theirs := t.cfg.hello(t.self, to.Node), target.cfg.hello(target.self, "")
 	if why := target.cfg.judge(target.self, ours); why != "" {
@@ -100,7 +105,7 @@ func (m *Memory) connect(t *Endpoint, to Peer) (medium, introduction, error) {
 	near := &memoryEnd{m: m, cfg: &t.cfg, in: back, out: there, over: make(chan struct{})}
 	far := &memoryEnd{m: m, cfg: &target.cfg, in: there, out: back, over: make(chan struct{})}
 	if !target.spawn(func() { _ = target.serve(far, target.cfg.introduced(ours, version)) }) {
-		return nil, introduction{}, fmt.Errorf("%w: %s is closed", ErrUnreachable, to.Address)
+		return nil, introduction{}, fmt.Errorf("%w: %s is closed", ErrGone, to.Address)
 	}
 	m.ends[near], m.ends[far] = struct{}{}, struct{}{}
 	with := t.cfg.introduced(theirs, version)
@@ -145,7 +150,7 @@ func (e *memoryEnd) send(b *batch) error {
 func (e *memoryEnd) receive(t taker) error {
 	timer := time.NewTimer(e.cfg.DeadAfter)
 	defer timer.Stop()
-	for heard := time.Now(); ; {
+	for s := e.cfg.listen(time.Now()); ; {
 		f := e.m.faults.Load()
 		now := time.Now()
 		b, at, ended := e.in.take(f, now)
@@ -153,17 +158,17 @@ func (e *memoryEnd) receive(t taker) error {
 		case ended:
 			return io.EOF
 		case b != nil:
-			heard = now
+			s = e.cfg.listen(now)
 			if err := e.hand(b, now, t); err != nil {
 				return err
 			}
 			e.in.recycle(b)
 			continue
 		}
-		next := heard.Add(e.cfg.DeadAfter)
-		if !now.Before(next) {
+		if !now.Before(s.next) && s.dead(now, t) {
 			return os.ErrDeadlineExceeded
 		}
+		next := s.next
 		if !at.IsZero() && at.Before(next) {
 			next = at
 		}
@@ -197,6 +202,9 @@ func (e *memoryEnd) hand(b *batch, now time.Time, t taker) error {
 		if err := t.takePart(b.parts[i]); err != nil {
 			return err
 		}
+	}
+	if b.goodbye {
+		t.takeGoodbye()
 	}
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -266,4 +268,73 @@ func (d deliverer) Deliver(in *transport.Incoming) { d(in) }
 
 func (deliverer) Accept(context.Context, *transport.Stream) error {
 	return errors.New("no streams here")
+}
+
+// watched is what a node was told of its peers.
+type watched struct {
+	mu    sync.Mutex
+	began time.Time
+	told  []string
+}
+
+func (w *watched) note(what string) func(transport.Peer) {
+	return func(p transport.Peer) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.told = append(w.told, fmt.Sprintf("%v %s %s", time.Since(w.began).Round(100*time.Millisecond), p.Node, what))
+	}
+}
+
+func (w *watched) all() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Join(w.told, ", ")
+}
+
+// watching is a mesh whose first node tells what it hears of, and has asked all others.
+func watching(t *testing.T, names ...string) (*transport.Memory, *watched) {
+	t.Helper()
+	m, w := transport.NewMemory(), &watched{}
+	for i, name := range slices.Backward(names) {
+		cfg := transport.Config{Node: name, Cluster: "c", Shards: 8, Logger: slog.New(slog.DiscardHandler)}
+		if i == 0 {
+			cfg.Gone, cfg.Silent = w.note("is gone"), w.note("is silent")
+		}
+		n, err := m.Listen(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = n.Close() })
+		for _, other := range names[1:] {
+			if err := transport.Check(t.Context(), n, transport.Peer{Node: other, Address: other}); i == 0 && err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	time.Sleep(2 * time.Second)
+	w.began = time.Now()
+	return m, w
+}
+
+// A kill is known within a moment though nobody sends; a cut is a suspicion, from one second on.
+func TestKillIsToldAtOnceAndSilenceIsASuspicion(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, w := watching(t, "a", "b", "c")
+		m.Kill("b")
+		m.Cut("c", "a")
+		time.Sleep(50 * time.Millisecond)
+		if got := w.all(); got != "0s b is gone" {
+			t.Errorf("after 50 ms it was told: %q", got)
+		}
+		time.Sleep(2450 * time.Millisecond)
+		if got := w.all(); got != "0s b is gone, 1s c is silent, 2s c is silent" && got != "0s b is gone, 600ms c is silent, 1.6s c is silent" {
+			t.Errorf("after 2.5 s it was told: %q", got)
+		}
+		m.HealAll()
+		time.Sleep(3 * time.Second)
+		if got := strings.Count(w.all(), "silent"); got > 3 {
+			t.Errorf("it is silent %d times: %q", got, w.all())
+		}
+	})
 }

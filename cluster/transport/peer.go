@@ -2,8 +2,10 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -16,9 +18,11 @@ type peer struct {
 
 	mu sync.Mutex
 	// conn is nil while there is none. attempt is closed when the connection that is being made is there, or cannot be.
-	conn    *conn
-	attempt chan struct{}
-	cancel  context.CancelFunc
+	// former is one that conn has replaced: it brings the answers to what was written to it, and then ends.
+	conn, former *conn
+	renewing     bool
+	attempt      chan struct{}
+	cancel       context.CancelFunc
 	// queue holds the calls that are not written, waiting all that are not answered.
 	queue   []*call
 	waiting map[uint64]*call
@@ -43,8 +47,9 @@ type call struct {
 	done     func(Answer)
 	deadline time.Time
 	size     int
-	// written tells that it was, or may have been, written to the peer; finished that it was answered.
-	written, finished bool
+	// on is where it was, or may have been, written to the peer; finished tells that it was answered.
+	on       *conn
+	finished bool
 }
 
 // send queues an envelope. It returns false, and the answer, if it cannot; known is false if the peer is to be looked up again.
@@ -118,6 +123,33 @@ func (p *peer) connect(ctx context.Context) {
 	}
 	c.signal()
 	c.run()
+	if c.broke() {
+		p.lookAgain()
+	}
+}
+
+const (
+	// lookAfter is the least time until a connection that broke is made again, and half of the most: a process that ends
+	// closes all it has meanwhile, and not all its peers come at once.
+	lookAfter = 10 * time.Millisecond
+	// maxLooks bounds the looks at a peer whose connections do not last.
+	maxLooks = 3
+)
+
+// lookAgain connects to a peer, a moment after a connection from or to it broke, to learn whether it is still there.
+func (p *peer) lookAgain() {
+	if !pause(p.t.life, lookAfter+rand.N(lookAfter)) {
+		return
+	}
+	now := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gone || p.failures >= maxLooks && now.Before(p.notBefore.Add(settled)) {
+		return
+	}
+	p.notBefore = time.Time{}
+	p.used = now
+	p.connecting(now)
 }
 
 // failed ends an attempt to connect.
@@ -132,12 +164,24 @@ func (p *peer) failed(err error) {
 	p.back(err)
 	close(p.attempt)
 	p.attempt = nil
-	all := p.drain()
+	all := p.drain(nil)
 	p.mu.Unlock()
 	if news {
-		p.t.cfg.Logger.Warn("a node cannot be reached", "peer", p.to.String(), "error", err.Error())
+		p.t.logs.say(p.t.cfg.Logger, "a node cannot be reached", "peer", p.to.String(), "error", err.Error())
 	}
 	finish(all, err)
+	p.tell(err)
+}
+
+// tell tells who wants to know what an attempt that failed says about the process.
+func (p *peer) tell(err error) {
+	switch {
+	case p.to.Node == "" || errors.Is(err, ErrRefused):
+	case errors.Is(err, ErrGone):
+		p.t.cfg.Gone(p.to)
+	default:
+		p.t.cfg.Silent(p.to)
+	}
 }
 
 // back lets the peer rest, longer after each failure, with the lock held.
@@ -158,7 +202,9 @@ const settled = time.Second
 func (p *peer) lost(c *conn) {
 	p.mu.Lock()
 	if p.conn != c {
+		all := p.drain(c)
 		p.mu.Unlock()
+		finish(all, fmt.Errorf("%w: %w", ErrUnreachable, c.cause))
 		return
 	}
 	p.conn = nil
@@ -167,27 +213,33 @@ func (p *peer) lost(c *conn) {
 	} else {
 		p.failures, p.failure = 0, nil
 	}
-	all := p.drain()
+	all := append(p.drain(nil), p.drain(c)...)
 	p.mu.Unlock()
 	finish(all, fmt.Errorf("%w: %w", ErrUnreachable, c.cause))
 }
 
-// drain takes all calls away, with the lock held.
-func (p *peer) drain() []*call {
-	all := make([]*call, 0, len(p.waiting))
+// drain takes the calls away that were written to a connection, or, if it is nil, those that were written to none; with the
+// lock held.
+func (p *peer) drain(on *conn) []*call {
+	var all []*call
 	for _, k := range p.waiting {
-		k.finished = true
-		all = append(all, k)
+		if k.on == on {
+			all = append(all, p.remove(k))
+		}
 	}
-	clear(p.waiting)
-	p.queue, p.bytes = nil, 0
+	if on == nil {
+		p.queue = nil
+	}
+	if p.former == on {
+		p.former = nil
+	}
 	return all
 }
 
 // finish answers calls whose peer is gone.
 func finish(all []*call, cause error) {
 	for _, k := range all {
-		if k.written {
+		if k.on != nil {
 			k.done(lost("the connection ended after it was sent: %v", cause))
 		} else {
 			k.done(notSent(cause, busyAfter, "it was not sent: %v", cause))
@@ -195,9 +247,14 @@ func finish(all []*call, cause error) {
 	}
 }
 
-// take takes calls from the queue to write them: up to about gatherBytes, and at least one.
-func (p *peer) take(to []*call, now time.Time, maxMessage int) []*call {
+// take takes calls from the queue to write them to c: up to about gatherBytes, and at least one.
+func (p *peer) take(to []*call, now time.Time, c *conn) []*call {
+	maxMessage := c.with.maxMessage
 	p.mu.Lock()
+	if p.conn != c {
+		p.mu.Unlock()
+		return to
+	}
 	var late, large []*call
 	n, bytes := 0, 0
 	for ; n < len(p.queue); n++ {
@@ -212,7 +269,7 @@ func (p *peer) take(to []*call, now time.Time, maxMessage int) []*call {
 		case k.size > maxMessage:
 			large = append(large, p.remove(k))
 		default:
-			k.written = true
+			k.on = c
 			to = append(to, k)
 			bytes += k.size
 		}
@@ -238,7 +295,7 @@ func (p *peer) remove(k *call) *call {
 func (p *peer) answered(number uint64, a Answer) {
 	p.mu.Lock()
 	k := p.waiting[number]
-	if k == nil || !k.written {
+	if k == nil || k.on == nil {
 		p.mu.Unlock()
 		return
 	}
@@ -287,7 +344,7 @@ func (p *peer) expireCalls() {
 // expire answers calls whose time is over.
 func expire(late []*call) {
 	for _, k := range late {
-		if k.written {
+		if k.on != nil {
 			k.done(lost("no answer came within its time"))
 		} else {
 			k.done(notSent(nil, 0, "its time was over before it was sent"))
@@ -295,10 +352,14 @@ func expire(late []*call) {
 	}
 }
 
-// retire gives a connection up on which nothing was asked for a while. A call that comes later makes a new one.
+// retire gives a connection up on which nothing was asked for a while. A call that comes later makes a new one. One
+// that has been replaced goes when it has brought its answers.
 func (p *peer) retire(c *conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.former == c {
+		return c.streams.count() == 0 && !p.waitsOn(c)
+	}
 	if p.conn != c || len(p.waiting) > 0 || c.streams.count() > 0 || time.Since(p.used) < p.t.cfg.IdleAfter {
 		return false
 	}
@@ -343,7 +404,7 @@ func (p *peer) leave(cause error) {
 		return
 	}
 	p.gone = true
-	c := p.conn
+	c, former := p.conn, p.former
 	p.conn = nil
 	if p.attempt != nil {
 		p.cancel()
@@ -352,11 +413,13 @@ func (p *peer) leave(cause error) {
 	if p.sweep != nil {
 		p.sweep.Stop()
 	}
-	all := p.drain()
+	all := slices.Concat(p.drain(nil), p.drain(c), p.drain(former))
 	p.mu.Unlock()
 	finish(all, cause)
-	if c != nil {
-		c.end(cause)
+	for _, c := range []*conn{c, former} {
+		if c != nil {
+			c.end(cause)
+		}
 	}
 }
 
@@ -364,7 +427,7 @@ func (p *peer) leave(cause error) {
 func (p *peer) forget(now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.conn != nil || p.attempt != nil || len(p.waiting) > 0 || now.Before(p.notBefore) {
+	if p.conn != nil || p.former != nil || p.attempt != nil || len(p.waiting) > 0 || now.Before(p.notBefore) {
 		return false
 	}
 	p.gone = true

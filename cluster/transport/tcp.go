@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -46,7 +47,28 @@ func Listen(cfg Config) (*Endpoint, error) {
 	n.cfg = &n.t.cfg
 	n.t.reach, n.t.leave = n.reach, n.leave
 	n.t.work.Go(n.accept)
+	if n.secure != nil {
+		n.t.work.Go(n.watchFiles)
+	}
 	return n.t, nil
+}
+
+// watchFiles takes in new certificates and authorities.
+func (n *tcp) watchFiles() {
+	for pause(n.t.life, ReloadEvery) {
+		n.secure.look(time.Now())
+		now := n.secure.current()
+		n.t.review(func(m medium) (current bool, distrusted error) {
+			w, ok := m.(*wire)
+			if !ok || w.by == now {
+				return true, nil
+			}
+			if w.judged != now {
+				w.judged, w.verdict = now, n.secure.verify(now, w.chain())
+			}
+			return false, w.verdict
+		})
+	}
 }
 
 // checkExposure refuses to listen for the world without TLS.
@@ -91,12 +113,15 @@ func (n *tcp) leave() error {
 // reach makes a connection to a peer and says hello. ctx bounds all of it.
 func (n *tcp) reach(ctx context.Context, to Peer) (medium, introduction, error) {
 	raw, err := n.dial(ctx, to.Address)
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return nil, introduction{}, fmt.Errorf("%w: %w", ErrGone, err)
+	case err != nil:
 		return nil, introduction{}, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	defer stop()
-	secured, with, err := n.greet(ctx, raw, to)
+	w, with, err := n.greet(ctx, raw, to)
 	if err == nil && !stop() {
 		err = fmt.Errorf("%w: %w", ErrUnreachable, context.Cause(ctx))
 	}
@@ -104,7 +129,7 @@ func (n *tcp) reach(ctx context.Context, to Peer) (medium, introduction, error) 
 		_ = raw.Close()
 		return nil, introduction{}, err
 	}
-	return &wire{cfg: n.cfg, raw: secured}, with, nil
+	return w, with, nil
 }
 
 func (n *tcp) dial(ctx context.Context, address string) (net.Conn, error) {
@@ -116,11 +141,11 @@ func (n *tcp) dial(ctx context.Context, address string) (net.Conn, error) {
 }
 
 // greet proves both sides of a connection to each other.
-func (n *tcp) greet(ctx context.Context, raw net.Conn, to Peer) (net.Conn, introduction, error) {
+func (n *tcp) greet(ctx context.Context, raw net.Conn, to Peer) (*wire, introduction, error) {
 	if at, ok := ctx.Deadline(); ok {
 		_ = raw.SetDeadline(at)
 	}
-	secured, err := n.secure.client(ctx, raw)
+	secured, by, err := n.secure.client(ctx, raw)
 	if err != nil {
 		return nil, introduction{}, fmt.Errorf("%w: TLS with %s: %w", ErrRefused, to, err)
 	}
@@ -129,15 +154,15 @@ func (n *tcp) greet(ctx context.Context, raw net.Conn, to Peer) (net.Conn, intro
 	switch {
 	case errors.As(err, &alert) && alert.Op == "remote error": // so TLS 1.3 tells that our certificate is refused
 		return nil, introduction{}, fmt.Errorf("%w by %s: TLS: %w: our certificate is not one that its CAFile allows", ErrRefused, to, alert)
-	case err != nil && !errors.Is(err, ErrRefused) && n.secure != nil:
+	case err != nil && !errors.Is(err, ErrUnreachable) && n.secure != nil:
 		return nil, introduction{}, fmt.Errorf("%w: hello to %s, perhaps because our certificate is not one that its CAFile allows: %w", ErrUnreachable, to, err)
-	case err != nil && !errors.Is(err, ErrRefused):
+	case err != nil && !errors.Is(err, ErrUnreachable):
 		return nil, introduction{}, fmt.Errorf("%w: hello to %s: %w", ErrUnreachable, to, err)
 	case err != nil:
 		return nil, introduction{}, err
 	}
 	_ = secured.SetDeadline(time.Time{})
-	return secured, with, nil
+	return &wire{cfg: n.cfg, raw: secured, by: by}, with, nil
 }
 
 // accept takes in connections until the transport is closed.
@@ -191,12 +216,12 @@ func (n *tcp) admit(raw net.Conn) {
 
 // welcome serves a connection that a peer made, to its end.
 func (n *tcp) welcome(raw net.Conn) {
-	secured, with, err := n.introduce(raw)
+	w, with, err := n.introduce(raw)
 	if !n.introduced(raw) && err == nil {
 		err = fmt.Errorf("%w: it was the oldest of many that had not said who they are", ErrRefused)
 	}
 	if err == nil {
-		err = n.t.serve(&wire{cfg: n.cfg, raw: secured}, with)
+		err = n.t.serve(w, with)
 	}
 	_ = raw.Close()
 	if err != nil && n.t.life.Err() == nil {
@@ -205,9 +230,9 @@ func (n *tcp) welcome(raw net.Conn) {
 }
 
 // introduce learns who made a connection.
-func (n *tcp) introduce(raw net.Conn) (net.Conn, introduction, error) {
+func (n *tcp) introduce(raw net.Conn) (*wire, introduction, error) {
 	_ = raw.SetDeadline(time.Now().Add(n.cfg.HelloTimeout))
-	secured, err := n.secure.server(n.t.life, raw)
+	secured, by, err := n.secure.server(n.t.life, raw)
 	if err != nil {
 		return nil, introduction{}, fmt.Errorf("%w: TLS: %w", ErrRefused, err)
 	}
@@ -216,7 +241,7 @@ func (n *tcp) introduce(raw net.Conn) (net.Conn, introduction, error) {
 		return nil, introduction{}, err
 	}
 	_ = secured.SetDeadline(time.Time{})
-	return secured, with, nil
+	return &wire{cfg: n.cfg, raw: secured, by: by}, with, nil
 }
 
 // introduced takes a connection from those that have not said who they are. It returns false if it was thrown out.

@@ -16,9 +16,10 @@ import (
 // TLS names the files with which a node proves that it belongs to the cluster, and judges others. Both sides
 // of a connection show a certificate, of TLS 1.3.
 //
-// The files may be replaced while nodes run; new connections use the new ones, at most [ReloadEvery] later. To change the
-// authority, first put the old and the new one into the CA file of all nodes, then change their certificates, then remove the old
-// one. If a file cannot be read, what was read before stays in use and a line is logged.
+// The files may be replaced while nodes run: they are looked at every [ReloadEvery]. Connections are then made again with the new
+// certificate, and what is under way is answered over the old ones. A connection whose peer is not signed by what is in the CA file now ends. So, to
+// change the authority without losing a call, first put the old and the new one into the CA file of all nodes, then change their certificates,
+// then remove the old one, with a few seconds between. If a file cannot be read, what was read before stays in use and a line is logged.
 type TLS struct {
 	// CertFile and KeyFile hold the node's certificate, with those between it and the authority, and its key, as PEM.
 	CertFile, KeyFile string
@@ -29,8 +30,12 @@ type TLS struct {
 	Name string
 }
 
-// ReloadEvery is how often the files of [TLS] are looked at, at most.
-const ReloadEvery = time.Second
+const (
+	// ReloadEvery is how often the files of [TLS] are looked at.
+	ReloadEvery = time.Second
+	// expiryWarning is how long before a certificate's end the node begins to warn of it, once a day.
+	expiryWarning = 14 * 24 * time.Hour
+)
 
 // secure makes connections prove who they are. A nil one does not.
 type secure struct {
@@ -38,9 +43,11 @@ type secure struct {
 	log   *slog.Logger
 
 	mu     sync.Mutex
-	looked time.Time
 	stamps [3]stamp
 	now    *credentials
+	// failure is what could not be read the last time; warned, when the certificate's end was last told of.
+	failure string
+	warned  time.Time
 }
 
 // credentials are the files' content.
@@ -57,41 +64,43 @@ type stamp struct {
 
 func newSecure(files TLS, log *slog.Logger) (*secure, error) {
 	s := &secure{files: files, log: log}
-	if err := s.reload(time.Now()); err != nil {
+	if err := s.reload(); err != nil {
 		return nil, err
 	}
+	s.warn(time.Now())
 	return s, nil
 }
 
-// client proves both sides of a connection that this node made.
-func (s *secure) client(ctx context.Context, raw net.Conn) (net.Conn, error) {
+// client proves both sides of a connection that this node made, and returns by what.
+func (s *secure) client(ctx context.Context, raw net.Conn) (net.Conn, *credentials, error) {
 	if s == nil {
-		return raw, nil
+		return raw, nil, nil
 	}
-	c := tls.Client(raw, s.config())
-	return c, c.HandshakeContext(ctx)
+	by := s.current()
+	c := tls.Client(raw, s.config(by))
+	return c, by, c.HandshakeContext(ctx)
 }
 
-// server proves both sides of a connection that a peer made.
-func (s *secure) server(ctx context.Context, raw net.Conn) (net.Conn, error) {
+// server proves both sides of a connection that a peer made, and returns by what.
+func (s *secure) server(ctx context.Context, raw net.Conn) (net.Conn, *credentials, error) {
 	if s == nil {
-		return raw, nil
+		return raw, nil, nil
 	}
-	c := tls.Server(raw, s.config())
-	return c, c.HandshakeContext(ctx)
+	by := s.current()
+	c := tls.Server(raw, s.config(by))
+	return c, by, c.HandshakeContext(ctx)
 }
 
-// config is made for each connection, of what the files hold now. There are no sessions to resume: one would
+// config is made for each connection, of what the files held last. There are no sessions to resume: one would
 // outlive an authority.
-func (s *secure) config() *tls.Config {
-	now := s.current()
+func (s *secure) config(by *credentials) *tls.Config {
 	return &tls.Config{
 		MinVersion:             tls.VersionTLS13,
-		Certificates:           []tls.Certificate{now.cert},
+		Certificates:           []tls.Certificate{by.cert},
 		ClientAuth:             tls.RequireAnyClientCert,
 		InsecureSkipVerify:     true, //nolint:gosec // verified below: nodes are known by their authority, not by a host's name
 		SessionTicketsDisabled: true,
-		VerifyConnection:       func(state tls.ConnectionState) error { return s.verify(now, state.PeerCertificates) },
+		VerifyConnection:       func(state tls.ConnectionState) error { return s.verify(by, state.PeerCertificates) },
 	}
 }
 
@@ -114,21 +123,30 @@ func (s *secure) verify(now *credentials, chain []*x509.Certificate) error {
 	return nil
 }
 
-// current returns what the files hold.
+// current returns what the files held last.
 func (s *secure) current() *credentials {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now := time.Now(); now.Sub(s.looked) >= ReloadEvery {
-		if err := s.reload(now); err != nil {
-			s.log.Error("the certificates cannot be read; those read before stay in use", "error", err)
-		}
-	}
 	return s.now
 }
 
+// look reads the files again if they have changed.
+func (s *secure) look(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	said := ""
+	if err := s.reload(); err != nil {
+		said = err.Error()
+	}
+	if said != "" && said != s.failure {
+		s.log.Error("the certificates cannot be read; those read before stay in use", "error", said)
+	}
+	s.failure = said
+	s.warn(now)
+}
+
 // reload reads the files if they have changed.
-func (s *secure) reload(now time.Time) error {
-	s.looked = now
+func (s *secure) reload() error {
 	var stamps [3]stamp
 	for i, name := range []string{s.files.CertFile, s.files.KeyFile, s.files.CAFile} {
 		info, err := os.Stat(name)
@@ -145,10 +163,19 @@ func (s *secure) reload(now time.Time) error {
 		return err
 	}
 	if s.now != nil {
-		s.log.Info("new certificates are in use", "certificate", s.files.CertFile)
+		s.log.Info("new certificates are in use", "certificate", s.files.CertFile, "until", read.cert.Leaf.NotAfter)
 	}
-	s.now, s.stamps = read, stamps
+	s.now, s.stamps, s.warned = read, stamps, time.Time{}
 	return nil
+}
+
+// warn tells once a day of a certificate that ends soon.
+func (s *secure) warn(now time.Time) {
+	end := s.now.cert.Leaf.NotAfter
+	if end.Sub(now) < expiryWarning && now.Sub(s.warned) >= 24*time.Hour {
+		s.warned = now
+		s.log.Warn("the node's certificate ends soon, and then no other node speaks to this one: replace the file", "certificate", s.files.CertFile, "until", end)
+	}
 }
 
 func (t TLS) read() (*credentials, error) {

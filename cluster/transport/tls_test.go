@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -13,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -208,6 +211,87 @@ func TestCertificatesAndAuthorityChangeWithoutRestart(t *testing.T) {
 			t.Errorf("the log does not tell whose certificate was refused:\n%s", log)
 		}
 	})
+}
+
+// Under traffic both ways, from one authority to another: every call is answered. A node that stays behind is cut off, also if it is
+// connected already.
+func TestCertificatesChangeUnderTrafficWithoutALostCall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		former, next := newAuthority(t, "former"), newAuthority(t, "next")
+		one, two := newIdentity(t), newIdentity(t)
+		for _, i := range []identity{one, two} {
+			i.certify(t, former, "node").trust(t, former)
+		}
+		log, toOne, toTwo := &logged{}, newPipes(), newPipes()
+		near, far := twoNodes(t, transport.Listen,
+			transport.Config{TLS: &one.TLS, Listener: toOne, Dial: toTwo.dial, Logger: log.logger()},
+			transport.Config{TLS: &two.TLS, Listener: toTwo, Dial: toOne.dial, Logger: log.logger()})
+		slow := deliverer(func(in *transport.Incoming) { time.AfterFunc(300*time.Millisecond, func() { pong.Deliver(in) }) })
+		near.Serve(slow)
+		far.Serve(slow)
+		traffic, stop := context.WithCancel(t.Context())
+		var senders sync.WaitGroup
+		var calls atomic.Int64
+		for _, way := range [][2]*transport.Endpoint{{near, far}, {far, near}, {near, far}} {
+			senders.Go(func() {
+				for ; traffic.Err() == nil; calls.Add(1) {
+					if a := transport.Ask(t.Context(), way[0], way[1].Self(), command(2*time.Second)); a.Err != nil {
+						t.Errorf("a call of %s is lost: %v", way[0].Self(), a.Err)
+					}
+				}
+			})
+		}
+		for _, step := range []func(){
+			func() { one.trust(t, former, next) },
+			func() { two.trust(t, former, next) },
+			func() { one.certify(t, next, "node") },
+			func() { two.certify(t, next, "node") },
+			func() { one.trust(t, next) },
+			func() { two.trust(t, next) },
+		} {
+			time.Sleep(3 * time.Second)
+			step()
+		}
+		time.Sleep(3 * time.Second)
+		stop()
+		senders.Wait()
+		if n := len(toOne.dials) + len(toTwo.dials); n < 6 || n > 20 {
+			t.Errorf("%d connections were made, want a new one for each change of files", n)
+		}
+		if strings.Contains(log.String(), "is closed") || calls.Load() < 100 {
+			t.Errorf("%d calls; the log:\n%s", calls.Load(), log)
+		}
+
+		one.certify(t, former, "node") // a slip: two does not trust it any more
+		time.Sleep(3 * time.Second)
+		if a := transport.Ask(t.Context(), near, far.Self(), command(time.Second)); a.Err != nil {
+			t.Errorf("over the connection that stands: %v", a.Err)
+		}
+		two.trust(t, newAuthority(t, "third"))
+		time.Sleep(3 * time.Second)
+		a := transport.Ask(t.Context(), near, far.Self(), command(10*time.Second))
+		wantKind(t, "a node that is not trusted any more", a, transport.ErrUnreachable)
+		if !strings.Contains(log.String(), "a connection is closed") {
+			t.Errorf("the log does not tell that a connection was closed:\n%s", log)
+		}
+		time.Sleep(10 * time.Second) // until the refused handshakes have ended
+	})
+}
+
+func TestCertificateThatEndsSoonIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	ours := newAuthority(t, "ours")
+	member := newIdentity(t).certify(t, ours, "node").trust(t, ours) // for an hour
+	var log logged
+	n, err := transport.Listen(transport.Config{Node: "n", Cluster: "c", Shards: 8, TLS: &member.TLS, Logger: log.logger()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = n.Close()
+	if !strings.Contains(log.String(), "the node's certificate ends soon") {
+		t.Errorf("the log does not warn:\n%s", &log)
+	}
 }
 
 // Who connects and does not complete the handshake is given up like who says no hello.

@@ -2,8 +2,12 @@ package transport
 
 import (
 	"bufio"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
+	"errors"
 	"net"
+	"os"
 	"time"
 )
 
@@ -11,11 +15,24 @@ import (
 type wire struct {
 	cfg *Config
 	raw net.Conn
+	// by is what this side proved itself by, and judged the other; nil without TLS.
+	by *credentials
+	// verdict is what was found of the other by newer ones, judged; for the watcher of the files only.
+	judged  *credentials
+	verdict error
 	// buf and scratch are the sender's.
 	buf, scratch []byte
 }
 
 func (w *wire) close() { _ = w.raw.Close() }
+
+// chain is the certificate that the peer showed, with those between it and the authority.
+func (w *wire) chain() []*x509.Certificate {
+	if c, ok := w.raw.(*tls.Conn); ok {
+		return c.ConnectionState().PeerCertificates
+	}
+	return nil
+}
 
 // send implements medium: one write for a frame of each sort, or for an empty one.
 func (w *wire) send(b *batch) error {
@@ -26,6 +43,7 @@ func (w *wire) send(b *batch) error {
 			w.scratch = appendEnvelope(w.scratch[:0], k.number, k.deadline.Sub(b.now), k.envelope)
 			w.buf = appendBytes(w.buf, frameEnvelopes, w.scratch)
 		}
+		w.buf = appendBool(w.buf, frameGoodbye, b.goodbye)
 		w.finish(at)
 	}
 	if len(b.answers) > 0 {
@@ -73,7 +91,7 @@ func (w *wire) receive(t taker) error {
 	f := frameReader{r: bufio.NewReaderSize(w.raw, readBytes), limit: frameLimit(w.cfg.MaxMessageBytes)}
 	known := names{}
 	for {
-		body, err := w.next(&f)
+		body, err := w.next(&f, t)
 		if err != nil {
 			return err
 		}
@@ -84,9 +102,11 @@ func (w *wire) receive(t taker) error {
 }
 
 // next gives the peer some time to begin a frame, and another one to complete it.
-func (w *wire) next(f *frameReader) ([]byte, error) {
+func (w *wire) next(f *frameReader, t taker) ([]byte, error) {
 	if !f.arrived(frameHeader) {
-		_ = w.raw.SetReadDeadline(time.Now().Add(w.cfg.DeadAfter))
+		if err := w.await(f, t); err != nil {
+			return nil, err
+		}
 	}
 	n, err := f.length()
 	if err != nil {
@@ -96,4 +116,15 @@ func (w *wire) next(f *frameReader) ([]byte, error) {
 		_ = w.raw.SetReadDeadline(time.Now().Add(w.cfg.FrameTimeout))
 	}
 	return f.body(n)
+}
+
+// await waits for the beginning of a frame. What of it has come stays in the reader's buffer.
+func (w *wire) await(f *frameReader, t taker) error {
+	for s := w.cfg.listen(time.Now()); ; {
+		_ = w.raw.SetReadDeadline(s.next)
+		_, err := f.r.Peek(frameHeader)
+		if !errors.Is(err, os.ErrDeadlineExceeded) || s.dead(time.Now(), t) {
+			return err
+		}
+	}
 }

@@ -9,6 +9,8 @@ type batch struct {
 	calls   []*call
 	answers []outAnswer
 	parts   []part
+	// goodbye tells that the connection is closed after it, for want of use.
+	goodbye bool
 }
 
 func (b *batch) empty() bool { return len(b.calls)+len(b.answers)+len(b.parts) == 0 }
@@ -18,7 +20,7 @@ func (b *batch) clear() {
 	clear(b.calls)
 	clear(b.answers)
 	clear(b.parts)
-	b.calls, b.answers, b.parts = b.calls[:0], b.answers[:0], b.parts[:0]
+	b.calls, b.answers, b.parts, b.goodbye = b.calls[:0], b.answers[:0], b.parts[:0], false
 }
 
 // write sends what is queued until the connection ends, and an empty batch when nothing was for a while.
@@ -63,6 +65,8 @@ func (w *writer) flush() {
 func (w *writer) tick() time.Duration {
 	cfg := &w.c.t.cfg
 	if w.c.asks != nil && w.c.asks.retire(w.c) {
+		w.b.now, w.b.goodbye = time.Now(), true
+		w.send()
 		w.c.end(errIdle)
 		return cfg.PingEvery
 	}
@@ -91,7 +95,7 @@ func (w *writer) gather() {
 	c := w.c
 	w.b.now = time.Now()
 	if c.asks != nil {
-		w.b.calls = c.asks.take(w.b.calls, w.b.now, c.with.maxMessage)
+		w.b.calls = c.asks.take(w.b.calls, w.b.now, c)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

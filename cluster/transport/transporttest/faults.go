@@ -21,6 +21,9 @@ func faultParts() []part {
 		{"disconnect fails at once, and forbids nothing", disconnected},
 		{"another process at the address is not spoken to", otherProcess},
 		{"a node of another cluster, journal or count of shards is refused", strangers},
+		{"the end of a process that nobody asks is told", endIsTold},
+		{"a connection that is closed for want of use is no end", idleIsNoEnd},
+		{"a check tells who is there, who has ended and who is a stranger", checked},
 		{"each envelope is answered once, also in a storm of ends", answeredOnceInStorm},
 	}
 }
@@ -132,8 +135,8 @@ func otherProcess(t *testing.T, s Suite) {
 	asks, answers := s.pair(t, k)
 	former := answers.Self()
 	former.Node = "former"
-	if a := transport.Ask(t.Context(), asks, former, envelope("x")); !errors.Is(a.Err, entity.ErrUnavailable) || !errors.Is(a.Err, transport.ErrRefused) {
-		t.Errorf("got %s, want unavailable, as refused", text(a))
+	if a := transport.Ask(t.Context(), asks, former, envelope("x")); !errors.Is(a.Err, entity.ErrUnavailable) || !errors.Is(a.Err, transport.ErrGone) {
+		t.Errorf("got %s, want unavailable, as gone", text(a))
 	}
 	if got := k.take(); len(got) > 0 {
 		t.Errorf("%d envelopes for the former process were delivered", len(got))
@@ -209,4 +212,84 @@ func answeredOnceInStorm(t *testing.T, s Suite) {
 		t.Errorf("%d answers to %d envelopes", n, senders*each)
 	}
 	eventually(t, asks, *to.Load(), func(a transport.Answer) bool { return a.Err == nil })
+}
+
+// Nobody sends when the process ends: the side that made the connection learns of it, and so does the one that took it.
+func endIsTold(t *testing.T, s Suite) {
+	for _, ends := range []string{"asks", "answers"} {
+		gone := make(chan transport.Peer, 100)
+		cfg := map[string]transport.Config{"asks": config("asks"), "answers": config("answers")}
+		for name, c := range cfg {
+			c.Gone = func(p transport.Peer) {
+				if name != ends {
+					gone <- p
+				}
+			}
+			cfg[name] = c
+		}
+		asks, answers := s.start(t, cfg["asks"], nil), s.start(t, cfg["answers"], echo)
+		mustReply(t, asks, answers.Self(), "x")
+		over := map[string]transport.Transport{"asks": asks, "answers": answers}[ends]
+		_ = over.Close()
+		if p := <-gone; p != over.Self() {
+			t.Errorf("%v is told to be gone, want %v", p, over.Self())
+		}
+		_, _ = asks.Close(), answers.Close()
+	}
+}
+
+func idleIsNoEnd(t *testing.T, s Suite) {
+	looked := make(chan string, 100)
+	cfg := config("asks")
+	cfg.IdleAfter, cfg.PingEvery = time.Millisecond, 5*time.Millisecond
+	cfg.Gone = func(p transport.Peer) { looked <- "gone: " + p.Node }
+	asks := s.start(t, cfg, echo)
+	cfg = config("answers")
+	cfg.Gone = func(p transport.Peer) { looked <- "gone: " + p.Node }
+	answers := s.start(t, cfg, echo)
+	mustReply(t, asks, answers.Self(), "x")
+	for end := time.Now().Add(30 * time.Second); connected(asks) && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(50 * time.Millisecond) // longer than until a look
+	if connected(asks) || connected(answers) {
+		t.Error("a connection that was closed for want of use was made again")
+	}
+	if len(looked) > 0 {
+		t.Errorf("%s was told", <-looked)
+	}
+}
+
+// connected tells whether a node has a connection that it made.
+func connected(n transport.Transport) bool {
+	for _, p := range n.(interface{ Peers() []transport.PeerState }).Peers() {
+		if p.Connected {
+			return true
+		}
+	}
+	return false
+}
+
+func checked(t *testing.T, s Suite) {
+	k := newKeeper()
+	asks, answers := s.pair(t, k)
+	cfg := config("stranger")
+	cfg.Cluster = "another"
+	stranger := s.start(t, cfg, echo)
+	former := answers.Self()
+	former.Node = "former"
+	check := func(what string, who transport.Peer, want error) {
+		t.Helper()
+		if err := transport.Check(t.Context(), asks, who); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", what, err, want)
+		}
+	}
+	check("a member", answers.Self(), nil)
+	check("its predecessor", former, transport.ErrGone)
+	check("a stranger", stranger.Self(), transport.ErrRefused)
+	if len(k.take()) > 0 {
+		t.Error("the node's handler sees a check")
+	}
+	_ = answers.Close()
+	check("a member that has ended", answers.Self(), transport.ErrGone)
 }

@@ -341,10 +341,12 @@ func (x *Welcome) GetRefusal() string {
 
 // Frame carries what gathered while the one before was written. An empty frame tells that its sender lives.
 type Frame struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Envelopes     []*Envelope            `protobuf:"bytes,1,rep,name=envelopes,proto3" json:"envelopes,omitempty"`
-	Answers       []*Answer              `protobuf:"bytes,2,rep,name=answers,proto3" json:"answers,omitempty"`
-	Parts         []*Part                `protobuf:"bytes,3,rep,name=parts,proto3" json:"parts,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Envelopes []*Envelope            `protobuf:"bytes,1,rep,name=envelopes,proto3" json:"envelopes,omitempty"`
+	Answers   []*Answer              `protobuf:"bytes,2,rep,name=answers,proto3" json:"answers,omitempty"`
+	Parts     []*Part                `protobuf:"bytes,3,rep,name=parts,proto3" json:"parts,omitempty"`
+	// The sender closes the connection and lives on: what it did not need it will make again.
+	Goodbye       bool `protobuf:"varint,4,opt,name=goodbye,proto3" json:"goodbye,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -398,6 +400,13 @@ func (x *Frame) GetParts() []*Part {
 		return x.Parts
 	}
 	return nil
+}
+
+func (x *Frame) GetGoodbye() bool {
+	if x != nil {
+		return x.Goodbye
+	}
+	return false
 }
 
 // Envelope is a command, a query or a message between nodes on its way to the node that answers it.
@@ -1273,11 +1282,12 @@ const file_skerry_wire_v1_wire_proto_rawDesc = "" +
 	"\aWelcome\x12)\n" +
 	"\x04self\x18\x01 \x01(\v2\x15.skerry.wire.v1.HelloR\x04self\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x12\x18\n" +
-	"\arefusal\x18\x03 \x01(\tR\arefusal\"\x9d\x01\n" +
+	"\arefusal\x18\x03 \x01(\tR\arefusal\"\xb7\x01\n" +
 	"\x05Frame\x126\n" +
 	"\tenvelopes\x18\x01 \x03(\v2\x18.skerry.wire.v1.EnvelopeR\tenvelopes\x120\n" +
 	"\aanswers\x18\x02 \x03(\v2\x16.skerry.wire.v1.AnswerR\aanswers\x12*\n" +
-	"\x05parts\x18\x03 \x03(\v2\x14.skerry.wire.v1.PartR\x05parts\"\x8f\x05\n" +
+	"\x05parts\x18\x03 \x03(\v2\x14.skerry.wire.v1.PartR\x05parts\x12\x18\n" +
+	"\agoodbye\x18\x04 \x01(\bR\agoodbye\"\x8f\x05\n" +
 	"\bEnvelope\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12!\n" +
 	"\fremaining_ns\x18\x02 \x01(\x04R\vremainingNs\x12\x14\n" +
