@@ -37,6 +37,16 @@ func (l *logged) String() string {
 	return l.text.String()
 }
 
+// has waits until the log holds a text: a connection ends before the line about it is written.
+func (l *logged) has(text string) bool {
+	for end := time.Now().Add(30 * time.Second); !strings.Contains(l.String(), text); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
+}
+
 func (l *logged) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
 // target is a node over TCP that is attacked, and another that must be answered all the same.
@@ -128,7 +138,7 @@ func TestGarbageEndsItsConnectionOnly(t *testing.T) {
 			mustAnswer(t, friend, attacked)
 		})
 	}
-	if text := log.String(); !strings.Contains(text, "a connection is refused") || !strings.Contains(text, "breaks the protocol") {
+	if text := log.String(); !log.has("a connection is refused") || !log.has("breaks the protocol") {
 		t.Errorf("the log does not tell:\n%s", text)
 	} else if n := strings.Count(text, "\n"); n > 10 {
 		t.Errorf("strangers made %d lines, want 10 at most", n)
@@ -194,7 +204,7 @@ func TestConnectionsBeyondTheLimitAreRefused(t *testing.T) {
 	attacker(t, attacked).greet().ended()
 	mustAnswer(t, friend, attacked)
 	_, _ = first.Close(), second.Close()
-	if !strings.Contains(log.String(), "MaxConns") {
+	if !log.has("MaxConns") {
 		t.Errorf("the log does not name the limit:\n%s", log)
 	}
 }
@@ -299,6 +309,7 @@ func TestRefusalIsToldOnBothSides(t *testing.T) {
 		}
 		a := transport.Ask(t.Context(), near, to, command(10*time.Second))
 		wantKind(t, want, a, kind)
+		there.has(want)
 		_, _ = near.Close(), far.Close()
 		for side, log := range map[string]string{"who asks": here.String(), "who is asked": there.String()} {
 			if !strings.Contains(log, want) {

@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -9,7 +10,13 @@ import (
 	"github.com/skerryhq/skerry/cluster/transport/transporttest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) != "" {
+		beChild()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func TestTCPKeepsTheContract(t *testing.T) {
 	t.Parallel()

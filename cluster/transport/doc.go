@@ -48,6 +48,7 @@
 //
 //	connections without hello     MaxHellos, HelloTimeout: the oldest goes
 //	connections                   MaxConns: refused
+//	connections that break        3 looks in a row, then one at most for each second that passes
 //	a hello                       4 KiB: the connection ends
 //	a frame                       MaxMessageBytes + 256 KiB: the connection ends; memory is taken as bytes come
 //	a frame on its way            FrameTimeout, DeadAfter: the connection ends

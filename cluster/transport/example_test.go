@@ -58,3 +58,35 @@ func Example() {
 	// the log of shard 7
 	// true true
 }
+
+func ExampleCheck() {
+	ctx := context.Background()
+	network := transport.NewMemory()
+	gone := make(chan transport.Peer, 1)
+	watcher, err := network.Listen(transport.Config{
+		Node: "watcher", Cluster: "example", Shards: 64, Logger: slog.New(slog.DiscardHandler),
+		Gone: func(p transport.Peer) {
+			select {
+			case gone <- p:
+			default: // it is told of each attempt
+			}
+		},
+	})
+	if err != nil {
+		panic(err)
+	}
+	other, err := network.Listen(transport.Config{Node: "other", Cluster: "example", Shards: 64})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(transport.Check(ctx, watcher, other.Self()))
+
+	network.Kill(other.Self().Address)
+	fmt.Println((<-gone).Node, "has ended")
+	fmt.Println(errors.Is(transport.Check(ctx, watcher, other.Self()), transport.ErrGone))
+	_, _ = watcher.Close(), other.Close()
+	// Output:
+	// <nil>
+	// other has ended
+	// true
+}

@@ -299,7 +299,7 @@ func TestHalfAHandshakeKeepsNobodyOut(t *testing.T) {
 	t.Parallel()
 	ours := newAuthority(t, "ours")
 	member := newIdentity(t).certify(t, ours, "node").trust(t, ours)
-	near, far := twoNodes(t, transport.Listen, transport.Config{TLS: &member.TLS}, transport.Config{TLS: &member.TLS, MaxHellos: 5, HelloTimeout: time.Hour, Logger: slog.New(slog.DiscardHandler)})
+	near, far := twoNodes(t, transport.Listen, transport.Config{TLS: &member.TLS, Logger: slog.New(slog.DiscardHandler)}, transport.Config{TLS: &member.TLS, MaxHellos: 5, HelloTimeout: time.Hour, Logger: slog.New(slog.DiscardHandler)})
 	far.Serve(pong)
 	for range 50 {
 		c, err := net.Dial("tcp", far.Self().Address)
