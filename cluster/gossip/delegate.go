@@ -71,7 +71,7 @@ func (d delegate) NotifyMerge(peers []*memberlist.Node) error {
 func (d delegate) admit(n *memberlist.Node) error {
 	said, m, err := decodeMeta(n.Name, n.Meta)
 	if err == nil {
-		err = incompatible(d.identity, said)
+		err = incompatible(d.wire, d.identity, said)
 	}
 	if err == nil && !d.roomFor(n.Name) {
 		err = fmt.Errorf("this node takes note of %d processes at most: raise Config.MaxMembers on all", d.most)

@@ -61,6 +61,33 @@ func TestSilentDeathIsMissedSoon(t *testing.T) {
 	}
 }
 
+// TestNobodyIsOverlookedAfterAStart: news that reaches all but one is as good as lost to that one until it next compares notes, a
+// minute later perhaps. Nine at once are the hardest, since memberlist counts how often to tell by decimal digits.
+func TestNobodyIsOverlookedAfterAStart(t *testing.T) {
+	t.Parallel()
+	const count, runs = 9, 25
+	overlooked := 0
+	for range runs {
+		bubble(t, func(t *testing.T) {
+			network := gossip.NewNetwork(func(string, string) (time.Duration, bool) { return time.Millisecond, true })
+			all := make([]*process, count)
+			for i := range all {
+				all[i] = start(t, configOf(network, i+1))
+				if _, err := all[i].Join(context.Background(), []string{all[0].Address(), all[min(i, 1)].Address()}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(5 * time.Second)
+			for _, p := range all {
+				overlooked += count - len(p.Membership().Members)
+			}
+		})
+	}
+	if overlooked > 1 { // chance has a part in it
+		t.Errorf("in %d starts of %d a process did not know another one after 5 s %d times", runs, count, overlooked)
+	}
+}
+
 func TestLeaveIsSeenAtOnceAndIsNoLoss(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {

@@ -13,7 +13,8 @@ import (
 
 // Keys encrypt gossip. The primary one encrypts what this process sends; each of them may
 // decrypt what it receives. To rotate without downtime, give every process the new
-// key ([Keys.Install]), then let every one use it ([Keys.Use]), then take the old one away ([Keys.Remove]).
+// key ([Keys.Install]), then let every one use it ([Keys.Use]), then take the old one away ([Keys.Remove]). [Config.KeyFile] does
+// so with the lines of a file.
 //
 // Keys are safe for concurrent use, also while the gossip runs.
 type Keys struct {
@@ -40,6 +41,33 @@ func NewKeys(primary []byte, others ...[]byte) (*Keys, error) {
 		}
 	}
 	return k, nil
+}
+
+// replace makes these the keys, the first of them the primary one. What is not among them goes last: what peers send
+// meanwhile is understood.
+func (k *Keys) replace(keys [][]byte) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, key := range keys {
+		if err := k.ring.AddKey(slices.Clone(key)); err != nil {
+			return err
+		}
+	}
+	if err := k.ring.UseKey(slices.Clone(keys[0])); err != nil {
+		return err
+	}
+	for _, former := range slices.Clone(k.ring.GetKeys()) {
+		if slices.ContainsFunc(keys, func(key []byte) bool { return slices.Equal(key, former) }) {
+			continue
+		}
+		if err := k.putLast(former); err != nil {
+			return err
+		}
+		if err := k.ring.RemoveKey(former); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Install adds a key that peers may use.
@@ -103,8 +131,12 @@ func (k *Keys) putLast(key []byte) error {
 func (k *Keys) List() []string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	return namesOf(k.ring.GetKeys())
+}
+
+func namesOf(keys [][]byte) []string {
 	var names []string
-	for _, key := range k.ring.GetKeys() {
+	for _, key := range keys {
 		sum := sha256.Sum256(key)
 		names = append(names, hex.EncodeToString(sum[:4]))
 	}

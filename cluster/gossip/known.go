@@ -14,6 +14,7 @@ import (
 // known is what memberlist has told so far. Its lock is held only to look and to note.
 type known struct {
 	identity cluster.Identity
+	wire     versions
 	most     int
 	changed  chan struct{} // holds one signal
 
@@ -40,7 +41,7 @@ const (
 
 func newKnown(c Config, meta []byte) *known {
 	return &known{
-		identity: c.Identity, most: c.MaxMembers,
+		identity: c.Identity, wire: c.wire, most: c.MaxMembers,
 		changed: make(chan struct{}, 1),
 		self:    c.Self, encoded: meta,
 		members: map[string]contact{},

@@ -10,21 +10,20 @@ import (
 	wirev1 "github.com/skerryhq/skerry/proto/skerry/wire/v1"
 )
 
-// The versions of what nodes say to each other that this release speaks. The
-// one before last is dropped when no release in use needs it.
-const (
-	wireMin = 1
-	wireMax = 1
-)
+// versions is a range of versions of what nodes say to each other, inclusive.
+type versions struct{ min, max uint32 }
+
+// spoken are those of this release. The oldest is dropped when no release needs it that a rolling update may come from.
+var spoken = versions{1, 1}
 
 // encodeMeta packs what a process says of itself. What does not fit into the 512
 // bytes is refused; the limits of [cluster.Member] keep within them.
-func encodeMeta(id cluster.Identity, m cluster.Member) ([]byte, error) {
+func encodeMeta(wire versions, id cluster.Identity, m cluster.Member) ([]byte, error) {
 	if err := m.Check(); err != nil {
 		return nil, err
 	}
 	meta, err := proto.MarshalOptions{Deterministic: true}.Marshal(&wirev1.Member{
-		WireMin: wireMin, WireMax: wireMax,
+		WireMin: wire.min, WireMax: wire.max,
 		Cluster: id.Cluster, History: id.History, Shards: uint32(id.Shards),
 		Node: m.Node, Peer: m.Peer, Version: m.Version, Weight: uint32(m.Weight), StartedMs: m.StartedMillis,
 		Ready: m.Ready, Draining: m.Draining, Leaving: m.Leaving, JournalLost: m.JournalLost,

@@ -31,7 +31,7 @@ func TestDescriptionsOfEarlierReleasesAreRead(t *testing.T) {
 			t.Errorf("read %+v of %v: %v", m, said, err)
 		}
 	}
-	written, err := encodeMeta(cluster.Identity{Cluster: "harbour", History: "h1", Shards: 64}, sample)
+	written, err := encodeMeta(spoken, cluster.Identity{Cluster: "harbour", History: "h1", Shards: 64}, sample)
 	if err != nil || hex.EncodeToString(written) != hex.EncodeToString(stored) {
 		t.Errorf("this release writes %x: %v", written, err)
 	}
@@ -40,7 +40,7 @@ func TestDescriptionsOfEarlierReleasesAreRead(t *testing.T) {
 func TestHostileDescriptionsAreRefused(t *testing.T) {
 	t.Parallel()
 	id := cluster.Identity{Cluster: "harbour", History: "h1", Shards: 64}
-	good, err := encodeMeta(id, sample)
+	good, err := encodeMeta(spoken, id, sample)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestWireVersionsMustMeet(t *testing.T) {
 		meet            bool
 	}{{1, 1, true}, {1, 2, true}, {2, 3, false}} {
 		theirs := &wirev1.Member{WireMin: c.lowest, WireMax: c.highest, Cluster: id.Cluster, History: id.History, Shards: uint32(id.Shards)}
-		if err := incompatible(id, theirs); (err == nil) != c.meet {
+		if err := incompatible(spoken, id, theirs); (err == nil) != c.meet {
 			t.Errorf("versions %d to %d: %v", c.lowest, c.highest, err)
 		}
 	}

@@ -15,10 +15,10 @@ var ErrRefused = errors.New("gossip: refused")
 
 // incompatible says why a peer and this process must not be in one cluster. Both come to the
 // same verdict, each with the other's values.
-func incompatible(ours cluster.Identity, theirs *wirev1.Member) error {
+func incompatible(wire versions, ours cluster.Identity, theirs *wirev1.Member) error {
 	switch {
-	case theirs.GetWireMax() < wireMin || theirs.GetWireMin() > wireMax:
-		return fmt.Errorf("it speaks wire versions %d to %d, this node %d to %d: update one release at a time", theirs.GetWireMin(), theirs.GetWireMax(), wireMin, wireMax)
+	case theirs.GetWireMax() < wire.min || theirs.GetWireMin() > wire.max:
+		return fmt.Errorf("it speaks wire versions %d to %d, this node %d to %d: update the older one, by one release at a time", theirs.GetWireMin(), theirs.GetWireMax(), wire.min, wire.max)
 	case theirs.GetCluster() != ours.Cluster:
 		return fmt.Errorf("it belongs to the cluster %.64q, this node to %q: take the address out of the seeds, or give both nodes one cluster name", theirs.GetCluster(), ours.Cluster)
 	case theirs.GetHistory() != ours.History:

@@ -62,13 +62,19 @@ func TestForeignNodesAreRefusedByBothSides(t *testing.T) {
 			func(c *gossip.Config, _ *gossip.Keys) { c.Keys = nil },
 			"the peer encrypts gossip and this node has no key", "this node encrypts gossip and the peer does not",
 		},
+		"a key where members have none": {
+			func(c *gossip.Config, _ *gossip.Keys) {},
+			"this node encrypts gossip and the peer does not", "the peer encrypts gossip and this node has no key",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			bubble(t, func(t *testing.T) {
 				network := gossip.NewNetwork(nil)
 				config := configOf(network, 1)
-				config.Keys = ring(t, key('a'))
+				if name != "a key where members have none" {
+					config.Keys = ring(t, key('a'))
+				}
 				member := start(t, config)
 				config = configOf(network, 2)
 				config.Keys = ring(t, key('a'))
@@ -185,6 +191,9 @@ func TestStartRefusesWhatCannotWork(t *testing.T) {
 		"the weight":             func(c *gossip.Config) { c.Self.Weight = -1 },
 		"Config.Bind":            func(c *gossip.Config) { c.Bind = "localhost:0" },
 		"Config.Advertise":       func(c *gossip.Config) { c.Bind = "0.0.0.0:0" },
+		"beyond loopback":        func(c *gossip.Config) { c.Bind, c.Network = "0.0.0.0:0", nil },
+		"Config.KeyFile (some":   func(c *gossip.Config) { c.KeyFile, c.Keys = "some", ring(t, key('a')) },
+		"nowhere.keys":           func(c *gossip.Config) { c.KeyFile = "nowhere.keys" },
 		"Config.ProbeTimeout":    func(c *gossip.Config) { c.ProbeTimeout = time.Second },
 		"Config.SpreadInterval":  func(c *gossip.Config) { c.SpreadInterval = -1 },
 		"Config.SuspicionFactor": func(c *gossip.Config) { c.SuspicionFactor = -1 },
