@@ -8,6 +8,8 @@ import (
 	"runtime/debug"
 	"slices"
 	"time"
+
+	"github.com/skerryhq/skerry/entity"
 )
 
 // failure is why a transaction did not commit.
@@ -31,6 +33,8 @@ const (
 	ofDatabase
 	// ofCommit: it may have been committed or not.
 	ofCommit
+	// ofPause: an operator paused the processor.
+	ofPause
 )
 
 // errSlow is wrapped when a handler used up the transaction's time.
@@ -59,11 +63,13 @@ func (w *worker) commitSome(ctx context.Context) bool {
 // try runs a batch in one transaction: first all positions are moved, in ascending order, so
 // that no two workers wait for each other and one that was overtaken does no work; then the handlers run.
 func (w *worker) try(ctx context.Context, b *batch) *failure {
-	tx, err := w.store.begin(ctx)
+	bounded, cancel := w.bounded(ctx)
+	defer cancel()
+	tx, err := w.store.begin(bounded)
 	if err != nil {
 		return &failure{kind: ofDatabase, err: err}
 	}
-	f := w.fill(ctx, tx, b)
+	f := w.fill(bounded, tx, b)
 	if f != nil {
 		if tx.mayBeCommitted(f.err, tx.rollback()) && f.share != nil && ctx.Err() == nil {
 			w.endedByHandler(ctx, b, f)
@@ -71,6 +77,9 @@ func (w *worker) try(ctx context.Context, b *batch) *failure {
 		return f
 	}
 	if err := tx.commit(); err != nil {
+		if bounded.Err() != nil {
+			err = fmt.Errorf("%w: the database did not answer in time: %w", entity.ErrUnavailable, err)
+		}
 		return &failure{kind: ofCommit, err: err}
 	}
 	return nil
@@ -132,7 +141,9 @@ func (w *worker) moveTo(ctx context.Context, tx *sql.Tx, s *share, from stored) 
 	var err error
 	s.to, err = w.store.move(ctx, tx, s.lane.shard, from, s.end.position)
 	switch {
-	case errors.Is(err, errMoved):
+	case errors.Is(err, errPaused):
+		return &failure{kind: ofPause, err: err}
+	case errors.Is(err, errMoved), isLocked(err):
 		return &failure{kind: ofShard, err: err, share: s}
 	case err != nil:
 		return &failure{kind: ofDatabase, err: err}

@@ -137,6 +137,10 @@ func (w *worker) share(b *batch, l *lane) *share {
 	if l.phase != following || !l.until.IsZero() || len(l.todo) == 0 {
 		return nil
 	}
+	if !w.followed(l) { // the feeder may be busy reading when a shard goes
+		w.giveUp(l)
+		return nil
+	}
 	s := &share{lane: l, life: l.life, steps: w.steps[len(w.steps):], end: l.start()}
 	alone, rows := l.alone(), l.rows
 	from := l.done

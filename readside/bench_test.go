@@ -19,7 +19,11 @@ import (
 func BenchmarkCatchUp(b *testing.B) { catchUp(b, addUp) }
 
 func catchUp(b *testing.B, handle func(context.Context, *sql.Tx, readside.Event[*wrapperspb.Int64Value]) error) {
-	log, db := newLog(16), openFile(b, "")
+	catchUpIn(b, openFile(b), handle)
+}
+
+func catchUpIn(b *testing.B, db rows, handle func(context.Context, *sql.Tx, readside.Event[*wrapperspb.Int64Value]) error) {
+	log := newLog(16)
 	for left := b.N; left > 0; {
 		var commands []readsidetest.Command
 		for range min(left, 800) {
@@ -37,7 +41,7 @@ func catchUp(b *testing.B, handle func(context.Context, *sql.Tx, readside.Event[
 
 // BenchmarkLive is the time from one committed event to its visible row, one at a time.
 func BenchmarkLive(b *testing.B) {
-	log, db := newLog(16), openFile(b, "")
+	log, db := newLog(16), openFile(b)
 	r := start(b, readside.Config{Source: log, Processors: []readside.Processor{readside.SQL("balances", db.Write(), readside.On(addUp))}})
 	await(b, r, "balances", log.Store("account", "ann", events(1)...))
 	b.ReportAllocs()
@@ -49,7 +53,7 @@ func BenchmarkLive(b *testing.B) {
 // BenchmarkSteady sends 1,000 events a second and reports the median and the 99th percentile of the
 // time until their rows are visible.
 func BenchmarkSteady(b *testing.B) {
-	log, db := newLog(16), openFile(b, "")
+	log, db := newLog(16), openFile(b)
 	r := start(b, readside.Config{Source: log, Processors: []readside.Processor{readside.SQL("balances", db.Write(), readside.On(addUp))}})
 	lags := make(chan time.Duration, b.N)
 	tick := time.NewTicker(time.Millisecond)
@@ -68,6 +72,32 @@ func BenchmarkSteady(b *testing.B) {
 	}
 	reportLag(b, all)
 }
+
+// BenchmarkPostgresLive is BenchmarkLive on PostgreSQL, BenchmarkPostgresAbroad the same for one who waits on another
+// node than the one that follows the shard.
+func BenchmarkPostgresLive(b *testing.B)   { postgresLive(b, false) }
+func BenchmarkPostgresAbroad(b *testing.B) { postgresLive(b, true) }
+
+func postgresLive(b *testing.B, abroad bool) {
+	log, db := newLog(16), openDatabase(b)
+	cfg := readside.Config{Source: log, Processors: []readside.Processor{readside.SQL("balances", db.Write(), readside.On(addUp))}}
+	asked := start(b, cfg)
+	if abroad {
+		asked = start(b, cfg)
+		asked.Assign([]uint32{})
+	}
+	await(b, asked, "balances", log.Store("account", "ann", events(1)...))
+	var lags []time.Duration
+	for b.Loop() {
+		began := time.Now()
+		await(b, asked, "balances", log.Store("account", "ann", events(1)...))
+		lags = append(lags, time.Since(began))
+	}
+	reportLag(b, lags)
+}
+
+// BenchmarkPostgresCatchUp is BenchmarkCatchUp on PostgreSQL.
+func BenchmarkPostgresCatchUp(b *testing.B) { catchUpIn(b, openDatabase(b), addUp) }
 
 func reportLag(b *testing.B, all []time.Duration) {
 	slices.Sort(all)

@@ -1,6 +1,7 @@
 package readside
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -30,15 +31,56 @@ var tables = []string{
 		error TEXT NOT NULL, attempts BIGINT NOT NULL, since BIGINT NOT NULL,
 		PRIMARY KEY (processor, shard, "offset"))`,
 	`CREATE INDEX IF NOT EXISTS skerry_parked_entity ON skerry_parked (processor, entity_type, entity_id, "offset")`,
-	// These fail if another release made the tables in another shape.
-	`SELECT processor, shard, history, record, "offset", epoch, batch, turn, updated FROM skerry_progress WHERE 1 = 0`,
-	`SELECT processor, shard, "offset", record, entity_type, entity_id, error, attempts, since FROM skerry_parked WHERE 1 = 0`,
+	`CREATE TABLE IF NOT EXISTS skerry_paused (processor TEXT NOT NULL PRIMARY KEY, since BIGINT NOT NULL)`,
 }
 
+// shapes fail if a table is missing, or another release made it in another shape.
+var shapes = []string{
+	`SELECT processor, shard, history, record, "offset", epoch, batch, turn, updated FROM skerry_progress WHERE 1 = 0`,
+	`SELECT processor, shard, "offset", record, entity_type, entity_id, error, attempts, since FROM skerry_parked WHERE 1 = 0`,
+	`SELECT processor, since FROM skerry_paused WHERE 1 = 0`,
+}
+
+// createAttempts bounds how often tables are made: PostgreSQL fails all but one of those that make a table at once,
+// whatever IF NOT EXISTS says.
+const createAttempts = 10
+
+// createTables makes what is missing. Where nothing is, it needs no right to make any.
 func createTables(ctx context.Context, db *sql.DB) error {
-	for _, text := range tables {
-		if _, err := db.ExecContext(ctx, text); err != nil {
-			return fmt.Errorf("the tables skerry_progress and skerry_parked (another release may have made them in another shape): %w", err)
+	missing := execAll(ctx, db, shapes)
+	var failed error
+	for n := 0; missing != nil && n < createAttempts && ctx.Err() == nil; n++ {
+		failed = createTogether(ctx, db)
+		missing = execAll(ctx, db, shapes)
+	}
+	if missing != nil {
+		return fmt.Errorf("the tables skerry_progress, skerry_parked and skerry_paused (another release may have made them in another shape): %w", cmp.Or(failed, missing))
+	}
+	return nil
+}
+
+// createTogether makes all tables or none.
+func createTogether(ctx context.Context, db *sql.DB) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	if err := execAll(ctx, tx, tables); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// execer is a database or a transaction.
+type execer interface {
+	ExecContext(ctx context.Context, text string, args ...any) (sql.Result, error)
+}
+
+func execAll(ctx context.Context, on execer, texts []string) error {
+	for _, text := range texts {
+		if _, err := on.ExecContext(ctx, text); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -68,15 +110,29 @@ func isUnavailable(err error) bool {
 	return false
 }
 
-// postgresAway knows the SQLSTATE classes connection, resources, operator intervention and
-// system, and lost races between transactions.
+// postgresAway knows the SQLSTATE classes connection, resources, operator intervention and system, lost races
+// between transactions (serialization failures and deadlocks), and states of their own: a lock that was not got
+// in time, a server that takes no writes now (25006: it became a standby), a transaction that stood idle for too long (25P03).
+// A statement that ran too long (57014) is not among them: it would do so again.
 func postgresAway(state string) bool {
-	for _, class := range []string{"08", "53", "57", "58", "40", "55P03"} {
+	if state == "57014" {
+		return false
+	}
+	for _, class := range []string{"08", "53", "57", "58", "40", lockNotAvailable, "25006", "25P03"} {
 		if strings.HasPrefix(state, class) {
 			return true
 		}
 	}
 	return false
+}
+
+// lockNotAvailable is PostgreSQL's state of a statement that waited for a lock longer than lock_timeout.
+const lockNotAvailable = "55P03"
+
+// isLocked tells that another transaction holds what a statement wanted.
+func isLocked(err error) bool {
+	var state interface{ SQLState() string }
+	return errors.As(err, &state) && state.SQLState() == lockNotAvailable
 }
 
 // sqliteAway knows SQLite's primary result codes. An interrupted statement (9) is not among them: a

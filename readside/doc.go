@@ -26,7 +26,7 @@
 // Exactly once: what the handlers write and how far the processor is (table skerry_progress) commit
 // in one transaction. After a crash at any moment, rows and offset agree. The offset moves by
 // compare-and-set, so of two workers, such as one left over on a node that lost a shard, only one moves
-// it; the other notices before it has written anything.
+// it; the other notices before it has written anything, whatever membership believes.
 //
 // Order: the events of an entity come in order, those of one command together, in one transaction. Entities
 // of one shard come in the shard's order; between shards there is none.
@@ -52,5 +52,14 @@
 // from the host's memory, older ones from the journal in large pages. Nothing polls: both
 // sleep until a shard's log grows. Under load a transaction carries many events of many shards; when
 // little happens it carries one, at once. The folder sqlite opens files for it, with connections
-// that commit nothing while a handler has them; guard.go says what becomes of other drivers.
+// that commit nothing while a handler has them, the folder postgres databases for several processes, with connections that tell
+// when a handler ends its transaction; guard.go says what becomes of other drivers.
+//
+// # Several nodes
+//
+// Each node has a runner of the same processors on the same database. A runner follows the shards that its node serves
+// ([Source].Head tells), or those that [Runner.Assign] names; a shard that comes goes on from its stored offset. What is asked of one
+// runner holds for all shards: WaitFor and Status read from the database how far others are, and only while somebody asks;
+// Retry holds the shard's position for its transactions, by which it is the shard's worker meanwhile; a pause is a row that each move of an
+// offset looks for.
 package readside

@@ -6,8 +6,6 @@ import (
 	"database/sql/driver"
 	"net/url"
 	"testing"
-
-	"github.com/skerryhq/skerry/readside/sqlite"
 )
 
 // faulty wraps a driver: hook is called before and after each thing that a processor sends. What
@@ -19,7 +17,7 @@ type faulty struct {
 }
 
 // openFaulty opens a file again, through a driver that fails when hook says so.
-func openFaulty(t testing.TB, of *sqlite.DB, synchronous string, hook func(what string, done bool) error) *sql.DB {
+func openFaulty(t testing.TB, of rows, synchronous string, hook func(what string, done bool) error) *sql.DB {
 	t.Helper()
 	db := wrapFaulty(of, synchronous, hook)
 	t.Cleanup(func() {
@@ -30,12 +28,21 @@ func openFaulty(t testing.TB, of *sqlite.DB, synchronous string, hook func(what 
 	return db
 }
 
-func wrapFaulty(of *sqlite.DB, synchronous string, hook func(what string, done bool) error) *sql.DB {
-	q := url.Values{"_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(" + synchronous + ")"}, "_txlock": {"immediate"}}
-	name := (&url.URL{Scheme: "file", Path: of.Path(), RawQuery: q.Encode()}).String()
+func wrapFaulty(of rows, synchronous string, hook func(what string, done bool) error) *sql.DB {
+	name := ""
+	if pg, ok := of.(*database); ok {
+		name = pg.url
+	} else {
+		name = fileName(of.(*file).Path(), synchronous)
+	}
 	db := sql.OpenDB(&faulty{of.Write().Driver(), name, hook})
 	db.SetMaxOpenConns(1)
 	return db
+}
+
+func fileName(path, synchronous string) string {
+	q := url.Values{"_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(" + synchronous + ")"}, "_txlock": {"immediate"}}
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String()
 }
 
 func (f *faulty) Driver() driver.Driver { return f.inner }

@@ -108,7 +108,7 @@ func (w *worker) readAgain() {
 // lookAt reads one page of a lane, if there is one and room for it.
 func (w *worker) lookAt(ctx context.Context, d *decoder, l *lane) {
 	head, serves := w.cfg.Source.Head(l.shard)
-	ask, wanted := w.wants(l, head, serves)
+	ask, wanted := w.wants(l, head, w.ours.follows(l.shard, serves))
 	if !wanted || !l.readAt.IsZero() {
 		return
 	}
@@ -128,17 +128,16 @@ type ask struct {
 }
 
 // wants tells whether a lane is to be read, from where, and notes when the shard comes or goes.
-func (w *worker) wants(l *lane, head journal.Header, serves bool) (ask, bool) {
+func (w *worker) wants(l *lane, head journal.Header, ours bool) (ask, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case !serves && l.phase != passive && l.phase != halted:
-		w.drop(l, passive)
-	case serves && l.phase == passive:
+	case w.reason != "":
+	case !ours && l.phase != passive:
+		w.giveUp(l)
+	case ours && l.phase == passive:
 		w.drop(l, loading)
 		w.load(l)
-	case l.phase == loading && l.reason != "":
-		w.load(l) // its position was beyond what was known here
 	case !l.reads():
 	case head.Number < l.next:
 	case l.tied && l.bytes > 0:
@@ -219,6 +218,15 @@ func (w *worker) drop(l *lane, next phase) {
 	l.life++
 	l.phase, l.reason, l.ahead, l.ready, l.tied = next, "", ahead{}, nil, false
 	w.roomAgain()
+}
+
+// giveUp leaves a lane to whoever follows it now. The lock is held.
+func (w *worker) giveUp(l *lane) {
+	w.drop(l, passive)
+	l.until, l.shown.retryAt, l.shown.failing = time.Time{}, time.Time{}, ""
+	if len(l.waiters) > 0 {
+		signal(w.abroad)
+	}
 }
 
 // halt stops a lane for good, loudly. The lock is held.

@@ -20,14 +20,24 @@ type guardedConn interface {
 	Unguard()
 }
 
+// watchedConn is what the connections of a driver offer if the database cannot refuse to commit but tells at no
+// cost whether the transaction goes on, as those of postgres.Open do.
+type watchedConn interface {
+	// Watch begins, within a transaction.
+	Watch(ctx context.Context) error
+	// Whole tells that this very transaction goes on and can commit.
+	Whole() bool
+}
+
 // errEnded is wrapped when a handler returned no error and its transaction was over.
 var errEnded = errors.New("the transaction was over when the handler returned: it swallowed an error after which the database rolled back, or it called Commit or Rollback; return each error, and leave the transaction to the runner")
 
 // transaction is one in which handlers run.
 type transaction struct {
 	*sql.Tx
-	conn   *sql.Conn
-	guards bool // its connection is a guardedConn
+	conn    *sql.Conn
+	guards  bool // its connection is a guardedConn
+	watches bool // its connection is a watchedConn
 }
 
 // begin opens a transaction for handlers.
@@ -43,24 +53,28 @@ func (s *store) begin(ctx context.Context) (*transaction, error) {
 	}
 	s.statements.begin(tx)
 	t := &transaction{Tx: tx, conn: conn}
-	if err := t.guard(); err != nil {
+	if err := t.guard(ctx); err != nil {
 		_ = t.rollback()
 		return nil, err
 	}
 	return t, nil
 }
 
-func (t *transaction) guard() error {
+func (t *transaction) guard(ctx context.Context) error {
 	return t.conn.Raw(func(c any) error {
-		var g guardedConn
-		if g, t.guards = c.(guardedConn); t.guards {
-			g.Guard()
+		switch of := c.(type) {
+		case guardedConn:
+			t.guards = true
+			of.Guard()
+		case watchedConn:
+			t.watches = true
+			return of.Watch(ctx)
 		}
 		return nil
 	})
 }
 
-// Of a database that cannot refuse to commit, each handler has a savepoint: to release it
+// Of a database that neither refuses to commit nor tells, each handler has a savepoint: to release it
 // fails if its transaction is over or was aborted.
 const (
 	setSavepoint     = `SAVEPOINT skerry_handler`
@@ -69,7 +83,7 @@ const (
 
 // enter prepares for one handler.
 func (t *transaction) enter(ctx context.Context) error {
-	if t.guards {
+	if t.guards || t.watches {
 		return nil
 	}
 	_, err := t.ExecContext(ctx, setSavepoint)
@@ -79,7 +93,7 @@ func (t *transaction) enter(ctx context.Context) error {
 // leave tells whether the transaction outlived a handler that returned no error. It must be asked
 // before anything else runs: SQLite takes statements after a rollback, and commits each alone.
 func (t *transaction) leave(ctx context.Context) error {
-	if t.guards {
+	if t.guards || t.watches {
 		return t.whole()
 	}
 	_, err := t.ExecContext(ctx, releaseSavepoint)
@@ -91,7 +105,7 @@ func (t *transaction) leave(ctx context.Context) error {
 
 func (t *transaction) whole() error {
 	return t.conn.Raw(func(c any) error {
-		if !c.(guardedConn).Whole() {
+		if !c.(interface{ Whole() bool }).Whole() {
 			return errEnded
 		}
 		return nil

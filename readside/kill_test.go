@@ -23,6 +23,7 @@ import (
 	"github.com/skerryhq/skerry/journal"
 	"github.com/skerryhq/skerry/journal/pebble"
 	"github.com/skerryhq/skerry/readside"
+	"github.com/skerryhq/skerry/readside/postgres"
 	"github.com/skerryhq/skerry/readside/sqlite"
 )
 
@@ -31,20 +32,32 @@ const (
 	childDir   = "SKERRY_KILL_DIR"
 	childPoint = "SKERRY_KILL_POINT" // the process ends itself there; 0 lets it live
 	childRun   = "SKERRY_KILL_RUN"
+	childURL   = "SKERRY_KILL_POSTGRES" // of the read model, which is a file if it is empty
 )
 
 const (
-	killTime   = 15 * time.Second // how long the parent goes on killing
+	killTime   = 10 * time.Second // how long the parent goes on killing
 	killShards = 4
 	killCalls  = 40 // commands that a child sends, by four callers
 )
 
 // TestRowsAndOffsetsAgreeWhenTheProcessIsKilledAtAnyStatement runs a host on Pebble and a
-// processor on a real SQLite file in a process of its own, which ends itself with SIGKILL before or
+// processor on a real SQLite file, or PostgreSQL, in a process of its own, which ends itself with SIGKILL before or
 // after the n-th thing that the processor sends to the database. After each kill the rows must
 // be the fold of the log exactly up to the stored position.
 func TestRowsAndOffsetsAgreeWhenTheProcessIsKilledAtAnyStatement(t *testing.T) {
 	t.Parallel()
+	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
+		killAtAnyStatement(t, "")
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		t.Parallel()
+		killAtAnyStatement(t, server.URL(t))
+	})
+}
+
+func killAtAnyStatement(t *testing.T, url string) {
 	dir, began, kills := t.TempDir(), time.Now(), 0
 	points := 240
 	if testing.Short() {
@@ -52,17 +65,17 @@ func TestRowsAndOffsetsAgreeWhenTheProcessIsKilledAtAnyStatement(t *testing.T) {
 	}
 	for n := 1; n <= points && time.Since(began) < killTime; n++ {
 		// Points near each other at first, then farther apart.
-		if runChild(t, dir, n+n*n/40, n) {
+		if runChild(t, dir, url, n+n*n/40, n) {
 			kills++
 		}
-		if !rowsAreTheFold(t, dir, false) {
+		if !rowsAreTheFold(t, dir, url, false) {
 			t.Fatalf("after kill point %d", n)
 		}
 	}
-	if runChild(t, dir, 0, points+1) {
+	if runChild(t, dir, url, 0, points+1) {
 		t.Fatal("the last run was killed")
 	}
-	rowsAreTheFold(t, dir, true)
+	rowsAreTheFold(t, dir, url, true)
 	if kills < 10 {
 		t.Errorf("only %d runs were killed", kills)
 	}
@@ -70,12 +83,12 @@ func TestRowsAndOffsetsAgreeWhenTheProcessIsKilledAtAnyStatement(t *testing.T) {
 }
 
 // runChild returns whether the child was killed.
-func runChild(t *testing.T, dir string, point, run int) bool {
+func runChild(t *testing.T, dir, url string, point, run int) bool {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
-	cmd.Env = append(os.Environ(), childDir+"="+dir, childPoint+"="+strconv.Itoa(point), childRun+"="+strconv.Itoa(run))
+	cmd.Env = append(os.Environ(), childDir+"="+dir, childURL+"="+url, childPoint+"="+strconv.Itoa(point), childRun+"="+strconv.Itoa(run))
 	err := cmd.Run()
 	var ended *exec.ExitError
 	switch {
@@ -114,12 +127,12 @@ func liveAndDie(dir string) error {
 	if err != nil {
 		return err
 	}
-	file, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(dir, "rows.db"), Steps: []string{schema}})
+	model, err := openModel(ctx, dir, os.Getenv(childURL))
 	if err != nil {
 		return err
 	}
 	var sent atomic.Int64
-	db := wrapFaulty(file, "FULL", func(string, bool) error {
+	db := wrapFaulty(model, "FULL", func(string, bool) error {
 		if sent.Add(1) == point {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			<-make(chan struct{}) // the signal may take a moment; nothing more is sent
@@ -136,7 +149,23 @@ func liveAndDie(dir string) error {
 	if err := call(ctx, host, r); err != nil {
 		return err
 	}
-	return errors.Join(r.Stop(ctx), db.Close(), file.Close(), host.Stop(ctx), j.Close())
+	return errors.Join(r.Stop(ctx), db.Close(), model.Close(), host.Stop(ctx), j.Close())
+}
+
+// closable is a read model's database.
+type closable interface {
+	rows
+	Close() error
+}
+
+// openModel opens the read model of a child, or of its parent.
+func openModel(ctx context.Context, dir, url string) (closable, error) {
+	if url != "" {
+		db, err := postgres.Open(ctx, postgres.Config{URL: url, Steps: []string{schema(false)}})
+		return &database{db, url}, err
+	}
+	db, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(dir, "rows.db"), Steps: []string{schema(true)}})
+	return &file{db}, err
 }
 
 func noteNothing(context.Context, *sql.Tx, readside.Event[*wrapperspb.StringValue]) error { return nil }
@@ -167,9 +196,9 @@ func call(ctx context.Context, host *entity.Host, r *readside.Runner) error {
 }
 
 // rowsAreTheFold compares the file with the log.
-func rowsAreTheFold(t *testing.T, dir string, caughtUp bool) bool {
+func rowsAreTheFold(t *testing.T, dir, url string, caughtUp bool) bool {
 	t.Helper()
-	if _, err := os.Stat(filepath.Join(dir, "rows.db")); errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(dir, "rows.db")); url == "" && errors.Is(err, os.ErrNotExist) {
 		return true // it was killed before that
 	}
 	j, err := pebble.Open(pebble.Config{Dir: filepath.Join(dir, "journal"), MinFree: -1})
@@ -181,16 +210,16 @@ func rowsAreTheFold(t *testing.T, dir string, caughtUp bool) bool {
 			t.Error(err)
 		}
 	}()
-	file, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(dir, "rows.db"), Steps: []string{schema}})
+	model, err := openModel(t.Context(), dir, url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = file.Close() }()
+	defer func() { _ = model.Close() }()
 	for processor, query := range map[string]string{
 		"history": `SELECT account, events, cents FROM balances`,
 		"rows":    `SELECT account, COUNT(*), SUM(cents) FROM history GROUP BY account`,
 	} {
-		at, got := readRows(t, file, processor, query)
+		at, got := readRows(t, model, url == "", processor, query)
 		want, end := fold(t, j, at)
 		if !maps.Equal(got, want) {
 			t.Errorf("processor %s stands at %s: the rows are\n%v, the fold of the log is\n%v", processor, at, got, want)
@@ -206,16 +235,20 @@ func rowsAreTheFold(t *testing.T, dir string, caughtUp bool) bool {
 type balance struct{ events, cents int64 }
 
 // readRows reads rows and position in one transaction; none if the tables are not made yet.
-func readRows(t *testing.T, file *sqlite.DB, processor, query string) (journal.Token, map[string]balance) {
+func readRows(t *testing.T, model rows, lite bool, processor, query string) (journal.Token, map[string]balance) {
 	t.Helper()
 	got := map[string]balance{}
-	tx, err := file.Read().BeginTx(t.Context(), nil)
+	tx, err := model.Read().BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback() }()
 	var tables int
-	if err := tx.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM sqlite_schema WHERE name = 'skerry_progress'`).Scan(&tables); err != nil {
+	catalogue := `SELECT COUNT(*) FROM pg_tables WHERE tablename = 'skerry_progress' AND schemaname = current_schema()`
+	if lite {
+		catalogue = `SELECT COUNT(*) FROM sqlite_schema WHERE name = 'skerry_progress'`
+	}
+	if err := tx.QueryRowContext(t.Context(), catalogue).Scan(&tables); err != nil {
 		t.Fatal(err)
 	}
 	if tables == 0 {

@@ -44,6 +44,7 @@ type lane struct {
 	parked  map[journal.Entity]int
 	rows    int // parked commands
 	trouble *trouble
+	full    bool // it was told that too much is parked
 	// careful is the offset up to which commands go one by one, after a commit that failed.
 	careful  uint64
 	setbacks int // in a row, that were no command's fault
@@ -52,7 +53,7 @@ type lane struct {
 type phase int
 
 const (
-	// passive: another node serves the shard.
+	// passive: another node follows the shard.
 	passive phase = iota
 	// loading: the worker has yet to read where it stopped.
 	loading
@@ -64,7 +65,7 @@ const (
 )
 
 func (p phase) String() string {
-	return [...]string{"passive", "loading", "following", "blocked", "halted"}[p]
+	return [...]string{"elsewhere", "loading", "following", "blocked", "halted"}[p]
 }
 
 // reads tells that the lane follows and does not wait. The lock is held.

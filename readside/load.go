@@ -2,6 +2,7 @@ package readside
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -23,7 +24,7 @@ func (w *worker) loadSome(ctx context.Context) bool {
 	if len(lanes) == 1 && w.store.checked {
 		only = &lanes[0].shard
 	}
-	found, err := w.store.loadAll(ctx, only)
+	found, paused, err := w.loadAll(ctx, only)
 	if err != nil {
 		w.mu.Lock()
 		w.loads = append(lanes, w.loads...)
@@ -34,6 +35,9 @@ func (w *worker) loadSome(ctx context.Context) bool {
 		return true
 	}
 	w.setBack()
+	if paused {
+		w.notePaused(true)
+	}
 	w.checkHistory(found)
 	for _, l := range lanes {
 		if w.halted() {
@@ -42,6 +46,17 @@ func (w *worker) loadSome(ctx context.Context) bool {
 		w.begin(ctx, l, found[l.shard])
 	}
 	return true
+}
+
+func (w *worker) loadAll(ctx context.Context, only *uint32) (map[uint32]*loaded, bool, error) {
+	ctx, cancel := w.bounded(ctx)
+	defer cancel()
+	return w.store.loadAll(ctx, only)
+}
+
+// bounded is for one transaction, its commit included: a database that does not answer is away.
+func (w *worker) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, 2*w.cfg.HandlerTimeout)
 }
 
 // checkHistory looks at all shards before the first transaction, those of other nodes too: rows
@@ -79,14 +94,11 @@ func (w *worker) begin(ctx context.Context, l *lane, at *loaded) {
 		w.halt(l, fmt.Errorf("processor %s, shard %d: its row in skerry_progress is gone, it stood at offset %d: stop a processor before readside.Forget", w.name, l.shard, l.stored.offset))
 		return
 	}
-	head, _ := w.cfg.Source.Head(l.shard)
-	if at.record > head.Number || at.offset >= head.NextOffset() {
-		w.beyond(l, at, head)
-		return
-	}
 	same, err := w.sameLog(ctx, l.shard, at.position)
 	switch {
 	case ctx.Err() != nil:
+	case errors.Is(err, errLost):
+		w.lost(l, at)
 	case err != nil:
 		w.unsure(l, err)
 	case !same:
@@ -97,7 +109,11 @@ func (w *worker) begin(ctx context.Context, l *lane, at *loaded) {
 	}
 }
 
-// sameLog tells whether the log still holds the record in which a position's last event is.
+// errLost is returned when the log ends before a position.
+var errLost = errors.New("the log ends before the position")
+
+// sameLog tells whether the log still holds the record in which a position's last event is. It asks the log, not for its
+// head: another node may have written, and followed, what this one has not heard of.
 func (w *worker) sameLog(ctx context.Context, shard uint32, at position) (bool, error) {
 	for number := max(at.record, 1); at.batch != (journal.Batch{}); number++ {
 		records, err := w.cfg.Source.Records(ctx, shard, number, 1)
@@ -105,7 +121,7 @@ func (w *worker) sameLog(ctx context.Context, shard uint32, at position) (bool, 
 		case err != nil:
 			return false, err
 		case len(records) == 0:
-			return false, nil
+			return false, errLost
 		case number > at.record || records[0].NextOffset() > at.offset:
 			return records[0].Batch == at.batch, nil
 		}
@@ -123,20 +139,11 @@ func (w *worker) unsure(l *lane, err error) {
 	w.rest(l, wait)
 }
 
-// beyond is a position that the log does not have: either the log lost its end, or another
-// node wrote what this one has not heard of.
-func (w *worker) beyond(l *lane, at *loaded, head journal.Header) {
-	if !l.stored.exists {
-		w.stopAll(fmt.Errorf("processor %s, shard %d: it stands at record %d, offset %d, and the log ends with record %d, offset %d (the journal was restored without a new history?): empty its tables and readside.Forget it, or give the processor a new name",
-			w.name, l.shard, at.record, at.offset, head.Number, head.NextOffset()-1))
-		return
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	l.reason = fmt.Sprintf("another worker is at record %d, which is not known here yet", at.record)
-	if now, _ := w.cfg.Source.Head(l.shard); now.Number != head.Number {
-		w.load(l) // the feeder saw it before there was a reason to load again
-	}
+// lost is a position that the log does not have.
+func (w *worker) lost(l *lane, at *loaded) {
+	head, _ := w.cfg.Source.Head(l.shard)
+	w.stopAll(fmt.Errorf("processor %s, shard %d: it stands at record %d, offset %d, and the log ends with record %d, offset %d (the journal was restored without a new history?): empty its tables and readside.Forget it, or give the processor a new name",
+		w.name, l.shard, at.record, at.offset, head.Number, head.NextOffset()-1))
 }
 
 func (w *worker) follow(l *lane, at *loaded) {

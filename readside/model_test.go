@@ -19,7 +19,6 @@ import (
 
 	"github.com/skerryhq/skerry/readside"
 	"github.com/skerryhq/skerry/readside/readsidetest"
-	"github.com/skerryhq/skerry/readside/sqlite"
 )
 
 // TestRowsAreTheFoldOfTheLogUnderRandomFaults runs random schedules of appends, failing
@@ -28,7 +27,6 @@ import (
 // processor. Afterwards all is repaired, and the rows must be the fold of the log: nothing missing,
 // doubled or out of order.
 func TestRowsAreTheFoldOfTheLogUnderRandomFaults(t *testing.T) {
-	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("SKERRY_SEED"); text != "" {
 		var err error
@@ -41,12 +39,14 @@ func TestRowsAreTheFoldOfTheLogUnderRandomFaults(t *testing.T) {
 	if testing.Short() {
 		schedules = 4
 	}
-	for n := range schedules {
-		t.Run(fmt.Sprint("schedule ", n), func(t *testing.T) {
-			t.Parallel()
-			newModel(t, seed, uint64(n)).run()
-		})
-	}
+	onEach(t, func(t *testing.T, open opener) {
+		for n := range schedules {
+			t.Run(fmt.Sprint("schedule ", n), func(t *testing.T) {
+				t.Parallel()
+				newModel(t, seed, uint64(n), open).run()
+			})
+		}
+	})
 }
 
 // model is one schedule's world.
@@ -54,7 +54,7 @@ type model struct {
 	t    *testing.T
 	plan *rand.Rand // of the schedule
 	log  *readsidetest.Log
-	file *sqlite.DB
+	file rows
 	db   *sql.DB
 	cfg  readside.Config
 
@@ -71,10 +71,10 @@ type model struct {
 
 const modelShards, modelAccounts = 3, 8
 
-func newModel(t *testing.T, seed, n uint64) *model {
+func newModel(t *testing.T, seed, n uint64, open opener) *model {
 	plan := rand.New(rand.NewPCG(seed, n))
 	m := &model{t: t, plan: plan, luck: rand.New(rand.NewPCG(n, seed)), log: newLog(modelShards), poison: map[string]bool{}, expects: map[string][]int64{}}
-	m.file = openFile(t, "")
+	m.file = open(t)
 	m.db = openFaulty(t, m.file, "OFF", m.fault)
 	m.log.FailReads(func(uint32, uint64) error {
 		if m.chance(&m.unread) {

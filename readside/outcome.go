@@ -17,7 +17,7 @@ func (w *worker) committed(b *batch) {
 
 func (w *worker) settle(s *share) {
 	l := s.lane
-	l.stored, l.setbacks = s.to, 0
+	l.stored, l.setbacks, l.full = s.to, 0, false
 	events := 0
 	for i := range s.steps {
 		c := s.steps[i].command
@@ -89,7 +89,10 @@ func (w *worker) failed(b *batch, f *failure) {
 		w.commandFailed(f)
 	case ofShard:
 		b.leave(f.share)
-		w.overtaken(f.share.lane)
+		w.overtaken(f.share.lane, f.err)
+	case ofPause:
+		w.putBack(b)
+		w.notePaused(true)
 	case ofDatabase:
 		w.putBack(b)
 		w.setAway(f.err)
@@ -108,15 +111,20 @@ func (w *worker) putBack(b *batch) {
 	b.shares = nil
 }
 
-// overtaken gives a shard up to whoever moved its offset, and looks again later.
-func (w *worker) overtaken(l *lane) {
-	w.log.Warn("another worker moved a processor's offset; this one drops what it knew and reads it again",
-		"processor", w.name, "shard", l.shard, "offset", l.stored.offset)
+// maxDuel bounds the wait of a worker that was overtaken: the other one is most likely left over, and may be gone any moment.
+const maxDuel = 250 * time.Millisecond
+
+// overtaken gives a shard up to whoever moves its offset, or holds it, and looks again later.
+func (w *worker) overtaken(l *lane, why error) {
 	l.setbacks++
+	if l.setbacks&(l.setbacks-1) == 0 { // the 1st, 2nd, 4th, … in a row: two nodes may follow one shard for long
+		w.log.Warn("another worker has a processor's offset; this one drops what it knew and reads it again",
+			"processor", w.name, "shard", l.shard, "offset", l.stored.offset, "in_a_row", l.setbacks, "cause", why)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.note(l, errMoved)
-	w.reload(l, w.backoff(l.setbacks))
+	w.note(l, why)
+	w.reload(l, min(w.backoff(l.setbacks), maxDuel))
 }
 
 // commandFailed lets the lane try again: what stands before the command goes first, then the

@@ -37,5 +37,9 @@ func (w *worker) block(l *lane) {
 	}
 	l.phase = blocked
 	l.reason = fmt.Sprintf("%d commands of this shard are parked, as many as Config.MaxParked allows: repair what makes them fail and retry them (skerry processors parked %s)", l.rows, w.name)
-	w.log.Error("a processor stops one shard until parked commands are retried", "processor", w.name, "shard", l.shard, "err", l.reason)
+	w.rest(l, w.cfg.MaxBackoff)
+	if !l.full {
+		w.log.Error("a processor stops one shard until parked commands are retried", "processor", w.name, "shard", l.shard, "err", l.reason)
+	}
+	l.full = true
 }

@@ -28,18 +28,26 @@ func newStore(p Processor, history string) *store {
 
 var (
 	insertProgress = Prepare(`INSERT INTO skerry_progress (processor, shard, history, record, "offset", epoch, batch, turn, updated)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (processor, shard) DO NOTHING`)
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 WHERE NOT EXISTS (SELECT 1 FROM skerry_paused WHERE processor = $1)
+		ON CONFLICT (processor, shard) DO NOTHING`)
 	moveProgress = Prepare(`UPDATE skerry_progress SET record = $1, "offset" = $2, epoch = $3, batch = $4, turn = $5, updated = $6
-		WHERE processor = $7 AND shard = $8 AND history = $9 AND record = $10 AND "offset" = $11 AND turn = $12`)
+		WHERE processor = $7 AND shard = $8 AND history = $9 AND record = $10 AND "offset" = $11 AND turn = $12
+		AND NOT EXISTS (SELECT 1 FROM skerry_paused WHERE processor = $7)`)
+	takeTurn = Prepare(`UPDATE skerry_progress SET turn = turn + 1, updated = $1 WHERE processor = $2 AND shard = $3 AND history = $4
+		AND NOT EXISTS (SELECT 1 FROM skerry_paused WHERE processor = $2)`)
 	parkCommand = Prepare(`INSERT INTO skerry_parked (processor, shard, "offset", record, entity_type, entity_id, error, attempts, since)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`)
 )
 
-// errMoved is returned when another worker moved the offset: it has the shard.
-var errMoved = errors.New("another worker moved the offset")
+var (
+	// errMoved is returned when another worker moved the offset: it has the shard.
+	errMoved = errors.New("another worker moved the offset")
+	// errPaused is returned when an operator paused the processor, on whichever node.
+	errPaused = errors.New("the processor is paused")
+)
 
 // move is the compare-and-set of a shard's position. It returns what is stored if the
-// transaction commits, or errMoved.
+// transaction commits, or errMoved, or errPaused.
 func (s *store) move(ctx context.Context, tx *sql.Tx, shard uint32, from stored, to position) (stored, error) {
 	moved := stored{position: to, exists: true, turn: from.turn + 1}
 	now, batch := time.Now().UnixMilli(), hex.EncodeToString(to.batch[:])
@@ -51,7 +59,28 @@ func (s *store) move(ctx context.Context, tx *sql.Tx, shard uint32, from stored,
 		result, err = moveProgress.Exec(ctx, tx, integer(to.record), integer(to.offset), integer(to.epoch), batch, integer(moved.turn), now,
 			s.processor, int64(shard), s.history, integer(from.record), integer(from.offset), integer(from.turn))
 	}
-	return moved, changedOne(result, err)
+	return moved, s.movedOrPaused(ctx, tx, changedOne(result, err))
+}
+
+// take holds a shard's position for a transaction without moving it: whoever follows the shard waits for the
+// transaction, and learns of it.
+func (s *store) take(ctx context.Context, tx *sql.Tx, shard uint32) error {
+	result, err := takeTurn.Exec(ctx, tx, time.Now().UnixMilli(), s.processor, int64(shard), s.history)
+	return s.movedOrPaused(ctx, tx, changedOne(result, err))
+}
+
+// movedOrPaused finds out why a position was not there to be moved.
+func (s *store) movedOrPaused(ctx context.Context, tx *sql.Tx, err error) error {
+	if !errors.Is(err, errMoved) {
+		return err
+	}
+	switch paused, asked := s.paused(ctx, tx); {
+	case asked != nil:
+		return asked
+	case paused:
+		return errPaused
+	}
+	return err
 }
 
 // changedOne makes errMoved of a statement that found no row.
@@ -77,21 +106,23 @@ type loaded struct {
 	rows    int
 }
 
-// loadAll reads the positions and the parked entities of all shards, or of one.
-func (s *store) loadAll(ctx context.Context, only *uint32) (found map[uint32]*loaded, err error) {
-	tx, err := s.db.BeginTx(ctx, nil)
+// loadAll reads the positions and the parked entities of all shards, or of one, and whether the processor is paused,
+// as of one moment: others may move the same rows.
+func (s *store) loadAll(ctx context.Context, only *uint32) (found map[uint32]*loaded, paused bool, err error) {
+	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer func() { _ = tx.Rollback() }()
 	found = map[uint32]*loaded{}
 	if err := s.loadProgress(ctx, tx, only, found); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if err := s.loadParked(ctx, tx, only, found); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return found, nil
+	paused, err = s.paused(ctx, tx)
+	return found, paused, err
 }
 
 func (s *store) loadProgress(ctx context.Context, tx *sql.Tx, only *uint32, found map[uint32]*loaded) error {
@@ -151,16 +182,16 @@ func each(ctx context.Context, tx *sql.Tx, text string, args []any, visit func(*
 	return rows.Err()
 }
 
-// Forget deletes what the library keeps of a processor: its progress and its parked
-// commands. If it ever runs again it begins with the first event, so drop its rows too, and
-// stop it first.
+// Forget deletes what the library keeps of a processor: its progress, its parked
+// commands and its pause. If it ever runs again it begins with the first event, so drop its rows too, and
+// stop it first, on all nodes.
 func Forget(ctx context.Context, db *sql.DB, processor string) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("readside: forget processor %s: %w", processor, err)
 	}
 	defer func() { _ = tx.Rollback() }()
-	for _, text := range []string{`DELETE FROM skerry_progress WHERE processor = $1`, `DELETE FROM skerry_parked WHERE processor = $1`} {
+	for _, text := range []string{`DELETE FROM skerry_progress WHERE processor = $1`, `DELETE FROM skerry_parked WHERE processor = $1`, `DELETE FROM skerry_paused WHERE processor = $1`} {
 		if _, err := tx.ExecContext(ctx, text, processor); err != nil {
 			return fmt.Errorf("readside: forget processor %s: %w", processor, err)
 		}

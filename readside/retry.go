@@ -12,12 +12,15 @@ import (
 	"github.com/skerryhq/skerry/journal"
 )
 
-// verb is an operator's request to retry a parked entity. Only the worker touches parked
-// rows, so it carries it out between two transactions.
+// verb is an operator's request to retry a parked entity. The worker of the node that was asked carries it out between two
+// transactions. Where another node follows the shard, the verb's transaction holds the shard's position meanwhile:
+// whoever holds that is the shard's worker, and the other one learns of it when it moves the position the next time.
 type verb struct {
 	of   journal.Entity
 	ctx  context.Context //nolint:containedctx // whoever asked waits no longer than this
 	done chan error      // gets one value
+	// retried tells that a part of it is committed.
+	retried bool
 }
 
 // maxVerbs bounds the requests that wait.
@@ -26,7 +29,7 @@ const maxVerbs = 64
 // retryChunk is how many parked commands one transaction tries.
 const retryChunk = 100
 
-// Retry handles the parked commands of an entity, in order, and returns when the last of them
+// Retry handles the parked commands of an entity, on whichever node its shard is followed, in order, and returns when the last of them
 // is committed; events that arrived meanwhile follow. If one fails again the entity stays parked
 // from there on, and the error is returned. It wraps ErrNotParked if nothing of the entity is parked, ErrPaused or
 // ErrHalted if the processor does nothing now.
@@ -35,7 +38,7 @@ func (r *Runner) Retry(ctx context.Context, processor, entityType, entityID stri
 	if err != nil {
 		return err
 	}
-	v := &verb{journal.Entity{Type: entityType, ID: entityID}, ctx, make(chan error, 1)}
+	v := &verb{of: journal.Entity{Type: entityType, ID: entityID}, ctx: ctx, done: make(chan error, 1)}
 	if err := w.request(v); err != nil {
 		return err
 	}
@@ -101,7 +104,7 @@ func (w *worker) verb(ctx context.Context) bool {
 	if v.ctx.Err() != nil {
 		return true // nobody waits for it
 	}
-	more, err := w.retry(ctx, v.of)
+	more, err := w.retry(ctx, v)
 	if more {
 		w.mu.Lock()
 		w.verbs = append(w.verbs, v)
@@ -133,28 +136,47 @@ type parkedRow struct {
 }
 
 // retry tries the first parked commands of an entity. More tells that there may be others behind.
-func (w *worker) retry(ctx context.Context, of journal.Entity) (more bool, err error) {
-	rows, err := w.store.parkedOf(ctx, of)
-	if err != nil {
+func (w *worker) retry(ctx context.Context, v *verb) (more bool, err error) {
+	rows, err := w.store.parkedOf(ctx, v.of)
+	switch {
+	case err != nil:
 		return false, fmt.Errorf("readside: read what processor %s has parked: %w", w.name, err)
+	case len(rows) == 0 && v.retried:
+		return false, nil
+	case len(rows) == 0:
+		return false, notFound(ErrNotParked, "processor %s has parked nothing of %s %s", w.name, v.of.Type, v.of.ID)
+	case int64(rows[0].shard) >= int64(len(w.lanes)):
+		return false, fmt.Errorf("readside: skerry_parked of processor %s names shard %d, there are %d", w.name, rows[0].shard, len(w.lanes))
 	}
-	if len(rows) == 0 {
-		return false, notFound(ErrNotParked, "processor %s has parked nothing of %s %s", w.name, of.Type, of.ID)
-	}
-	l := w.lanes[rows[0].shard]
-	w.mu.Lock()
-	ready := (l.phase == following || l.phase == blocked) && l.seen == l.life
-	reason := l.phase.String() + " " + l.reason
-	life := l.life
-	w.mu.Unlock()
-	if !ready {
-		return false, fmt.Errorf("readside: shard %d of processor %s cannot be touched now (%s): try again later", l.shard, w.name, reason)
-	}
-	steps, err := w.readParked(ctx, l, of, rows)
+	g, err := w.grip(w.lanes[rows[0].shard])
 	if err != nil {
 		return false, err
 	}
-	return w.drain(ctx, l, life, of, steps)
+	steps, err := w.readParked(ctx, g.lane, v.of, rows)
+	if err != nil {
+		return false, err
+	}
+	more, err = w.drain(ctx, g, v.of, steps)
+	v.retried = v.retried || err == nil
+	return more || (err == nil && len(rows) == retryChunk), err
+}
+
+// grip is how a worker holds a shard whose parked commands it handles.
+type grip struct {
+	lane *lane
+	life uint64
+	// borrowed: the lane is not followed here now, or its position not known.
+	borrowed bool
+}
+
+func (w *worker) grip(l *lane) (grip, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if l.phase == halted {
+		return grip{}, fmt.Errorf("readside: shard %d of processor %s cannot be touched now (%s %s)", l.shard, w.name, l.phase, l.reason)
+	}
+	known := (l.phase == following || l.phase == blocked) && l.seen == l.life
+	return grip{l, l.life, !known}, nil
 }
 
 // readParked reads parked commands from the log again.
@@ -200,43 +222,53 @@ func (r *record) commandAt(offset uint64) *command {
 
 // drain handles parked commands in one transaction. When one fails, those before it are
 // committed and it is parked again with its error.
-func (w *worker) drain(ctx context.Context, l *lane, life uint64, of journal.Entity, steps []step) (more bool, err error) {
-	at, failure := w.tryParked(ctx, l, steps, nil)
+func (w *worker) drain(ctx context.Context, g grip, of journal.Entity, steps []step) (more bool, err error) {
+	at, failure := w.tryParked(ctx, g, steps, nil)
 	if failure == nil {
-		w.unparked(l, life, of, len(steps))
-		return l.parked[of] > 0, nil
+		w.unparked(g, of, len(steps))
+		return !g.borrowed && g.lane.parked[of] > 0, nil
 	}
 	if at < 0 {
-		return false, w.retryBroken(l, failure)
+		return false, w.retryBroken(g, failure)
 	}
 	if isUnavailable(failure) {
 		return false, fmt.Errorf("readside: retry %s %s: %w", of.Type, of.ID, failure)
 	}
-	if _, err := w.tryParked(ctx, l, steps[:at+1], failure); err != nil {
-		return false, w.retryBroken(l, err)
+	if _, err := w.tryParked(ctx, g, steps[:at+1], failure); err != nil {
+		return false, w.retryBroken(g, err)
 	}
-	w.unparked(l, life, of, at)
+	w.unparked(g, of, at)
 	return false, fmt.Errorf("readside: %s %s stays parked at offset %d: %w", of.Type, of.ID, steps[at].command.first, failure)
 }
 
 // retryBroken is an error that is no command's fault: what is stored is read again.
-func (w *worker) retryBroken(l *lane, err error) error {
+func (w *worker) retryBroken(g grip, err error) error {
+	if errors.Is(err, errPaused) {
+		w.notePaused(true)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.note(l, err)
-	w.reload(l, w.backoff(1))
-	return fmt.Errorf("readside: retry in shard %d: %w", l.shard, err)
+	if no := w.refusal(); no != nil {
+		return no
+	}
+	w.note(g.lane, err)
+	if !g.borrowed {
+		w.reload(g.lane, w.backoff(1))
+	}
+	return fmt.Errorf("readside: retry in shard %d: %w", g.lane.shard, err)
 }
 
 // tryParked handles commands and deletes their rows, in one transaction that holds the shard's
 // position. With an error, it is stored with the last of them instead of handling that. At is
 // the command whose handler failed, or -1.
-func (w *worker) tryParked(ctx context.Context, l *lane, steps []step, known error) (at int, err error) {
+func (w *worker) tryParked(ctx context.Context, g grip, steps []step, known error) (at int, err error) {
+	ctx, cancel := w.bounded(ctx)
+	defer cancel()
 	tx, err := w.store.begin(ctx)
 	if err != nil {
 		return -1, err
 	}
-	moved, at, err := w.fillParked(ctx, tx, l, steps, known)
+	moved, at, err := w.fillParked(ctx, tx, g, steps, known)
 	if err != nil {
 		if tx.mayBeCommitted(err, tx.rollback()) {
 			return -1, err // the store tells which rows are left
@@ -246,15 +278,21 @@ func (w *worker) tryParked(ctx context.Context, l *lane, steps []step, known err
 	if err := tx.commit(); err != nil {
 		return -1, err
 	}
-	l.stored = moved
+	if !g.borrowed {
+		g.lane.stored = moved
+	}
 	return -1, nil
 }
 
-func (w *worker) fillParked(ctx context.Context, tx *transaction, l *lane, steps []step, known error) (moved stored, at int, err error) {
+func (w *worker) fillParked(ctx context.Context, tx *transaction, g grip, steps []step, known error) (moved stored, at int, err error) {
 	bounded, cancel := context.WithTimeout(handlerContext{ctx, w.store.statements}, w.cfg.HandlerTimeout)
 	defer cancel()
 	defer context.AfterFunc(bounded, func() { w.reportRunning(bounded) })()
-	moved, err = w.store.move(bounded, tx.Tx, l.shard, l.stored, l.stored.position)
+	if l := g.lane; g.borrowed {
+		err = w.store.take(bounded, tx.Tx, l.shard)
+	} else {
+		moved, err = w.store.move(bounded, tx.Tx, l.shard, l.stored, l.stored.position)
+	}
 	if err != nil {
 		return moved, -1, err
 	}
@@ -281,7 +319,11 @@ func (w *worker) handleParked(ctx context.Context, tx *transaction, steps []step
 }
 
 // unparked takes n commands of an entity off the books.
-func (w *worker) unparked(l *lane, life uint64, of journal.Entity, n int) {
+func (w *worker) unparked(g grip, of journal.Entity, n int) {
+	if g.borrowed {
+		return // whoever follows the shard reads its books again
+	}
+	l := g.lane
 	l.rows -= n
 	if l.parked[of] -= n; l.parked[of] <= 0 {
 		delete(l.parked, of)
@@ -289,12 +331,12 @@ func (w *worker) unparked(l *lane, life uint64, of journal.Entity, n int) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if l.life != life {
+	if l.life != g.life {
 		return
 	}
 	l.shown.parkedEntities, l.shown.parkedCommands = len(l.parked), l.rows
 	if l.phase == blocked && l.rows < w.cfg.MaxParked {
-		l.phase, l.reason = following, ""
+		l.phase, l.reason, l.until = following, "", time.Time{}
 		w.offer(l)
 	}
 }
@@ -329,30 +371,4 @@ func (s *store) unpark(ctx context.Context, tx *sql.Tx, st *step) error {
 
 func (s *store) failedAgain(ctx context.Context, tx *sql.Tx, st *step, why error) error {
 	return changedOne(updateParked.Exec(ctx, tx, cutText(why.Error()), s.processor, int64(st.lane.shard), integer(st.command.first)))
-}
-
-// Pause lets a processor end its transaction and begin no other, until Resume or until the process ends.
-func (r *Runner) Pause(_ context.Context, processor string) error {
-	return r.setPaused(processor, true)
-}
-
-// Resume ends a pause.
-func (r *Runner) Resume(_ context.Context, processor string) error {
-	return r.setPaused(processor, false)
-}
-
-func (r *Runner) setPaused(processor string, paused bool) error {
-	w, err := r.worker(processor)
-	if err != nil {
-		return err
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.paused != paused {
-		w.log.Info("a processor is paused or resumed by an operator", "processor", w.name, "paused", paused, "at", time.Now())
-	}
-	w.paused = paused
-	w.refuse()
-	signal(w.wake)
-	return nil
 }

@@ -11,12 +11,13 @@ import (
 	"github.com/skerryhq/skerry/entity"
 )
 
-// Runner runs processors beside the shards that this node serves. All methods may be called
+// Runner runs processors beside the shards that this node serves, or those that it is assigned. All methods may be called
 // concurrently.
 type Runner struct {
 	cfg     Config
 	workers map[string]*worker
 	order   []*worker
+	ours    assignment
 	unwatch func()
 
 	stopOnce sync.Once
@@ -66,7 +67,7 @@ func Start(ctx context.Context, cfg Config) (*Runner, error) {
 	r.cancel = cancel
 	tails := newTails(cfg.Source, len(cfg.Processors))
 	for _, p := range cfg.Processors {
-		w := newWorker(cfg, p, tails)
+		w := newWorker(cfg, p, tails, &r.ours)
 		r.workers[p.name], r.order = w, append(r.order, w)
 	}
 	r.run(life)
@@ -81,6 +82,7 @@ func (r *Runner) run(life context.Context) {
 			w.stir(l)
 		}
 		r.feeders.Go(func() { w.feed(life) })
+		r.feeders.Go(func() { w.lookAbroad(life) })
 		workers.Go(func() { w.work(life, r.stopping) })
 	}
 	go func() {

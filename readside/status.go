@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -12,7 +13,8 @@ import (
 	adminv1 "github.com/skerryhq/skerry/proto/skerry/admin/v1"
 )
 
-// Status tells operators how each processor is doing.
+// Status tells operators how each processor is doing, on all shards: of those that other nodes follow (their state is
+// "elsewhere") how far they are and what is parked, as the database has it. Counts of events and errors are this node's.
 func (r *Runner) Status(ctx context.Context) (*adminv1.Processors, error) {
 	all := &adminv1.Processors{}
 	for _, w := range r.order {
@@ -22,13 +24,20 @@ func (r *Runner) Status(ctx context.Context) (*adminv1.Processors, error) {
 }
 
 func (w *worker) status(ctx context.Context, now time.Time) *adminv1.Processor {
+	abroad, unknown := w.elsewhere(ctx)
 	p := w.state()
+	if unknown != nil && p.GetReason() == "" {
+		p.Reason = cutText("how far other nodes are is not known: " + unknown.Error())
+	}
 	for _, l := range w.lanes {
-		head, serves := w.cfg.Source.Head(l.shard)
-		if !serves {
-			continue
-		}
+		head, _ := w.cfg.Source.Head(l.shard)
 		s := w.shardStatus(l, head)
+		switch at := abroad[l.shard]; {
+		case s.GetState() == passive.String() && !toldElsewhere(s, abroad, head):
+			continue
+		case at != nil: // a retry by way of another node may have ended some
+			s.ParkedEntities, s.ParkedCommands = int64(len(at.parked)), int64(at.rows)
+		}
 		behind := int64(s.GetHeadOffset() - s.GetOffset()) //nolint:gosec // both count events
 		if behind > 0 {
 			s.LagMs = w.lag(ctx, l, s.GetRecord()+1, now).Milliseconds()
@@ -42,6 +51,43 @@ func (w *worker) status(ctx context.Context, now time.Time) *adminv1.Processor {
 		p.Shards = append(p.Shards, s)
 	}
 	return p
+}
+
+// statusPatience bounds how long a status waits for a processor's database.
+const statusPatience = 2 * time.Second
+
+// elsewhere reads how far other nodes are; nil if all shards are followed here.
+func (w *worker) elsewhere(ctx context.Context) (map[uint32]*loaded, error) {
+	w.mu.Lock()
+	away := slices.ContainsFunc(w.lanes, func(l *lane) bool { return l.phase == passive })
+	w.mu.Unlock()
+	if !away {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, statusPatience)
+	defer cancel()
+	found, paused, err := w.store.loadAll(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	if paused {
+		w.notePaused(true)
+	}
+	return found, nil
+}
+
+// toldElsewhere fills in what the database has of a shard; false if that is not known.
+func toldElsewhere(s *adminv1.ProcessorShard, of map[uint32]*loaded, head journal.Header) bool {
+	if of == nil {
+		return false
+	}
+	at := of[s.GetShard()]
+	if at == nil {
+		at = &loaded{}
+	}
+	s.Record, s.Offset, s.Epoch = at.record, at.offset, at.epoch
+	s.HeadOffset = max(head.NextOffset(), at.offset+1) - 1
+	return true
 }
 
 func (w *worker) state() *adminv1.Processor {
@@ -84,6 +130,9 @@ func (w *worker) shardStatus(l *lane, head journal.Header) *adminv1.ProcessorSha
 func (w *worker) lag(ctx context.Context, l *lane, record uint64, now time.Time) time.Duration {
 	w.mu.Lock()
 	oldest := l.shown.oldest
+	if l.phase == passive {
+		oldest = time.Time{}
+	}
 	w.mu.Unlock()
 	if oldest.IsZero() {
 		next, err := w.cfg.Source.Records(ctx, l.shard, record, 1)

@@ -7,7 +7,7 @@ import (
 	"github.com/skerryhq/skerry/journal"
 )
 
-// WaitFor returns once a processor has committed all that t has seen: rows read after it
+// WaitFor returns once a processor has committed all that t has seen, on whichever node: rows read after it
 // show at least that, those of parked entities apart. It fails with an error that wraps
 // ErrBehind when ctx ends first or the shard is halted, and with one that wraps [journal.ErrToken]
 // when t is of another history or journal.
@@ -70,6 +70,9 @@ func (w *worker) waitsFor(l *lane, offset uint64) (again chan struct{}, err erro
 	again = make(chan struct{})
 	l.waiters = append(l.waiters, waiter{offset, again})
 	w.waits++
+	if !l.here() {
+		signal(w.abroad)
+	}
 	return again, nil
 }
 
@@ -133,6 +136,8 @@ func (w *worker) behind(l *lane, offset uint64, why error) error {
 		state = "paused"
 	case w.awayErr != nil:
 		state = "its database is away: " + w.awayErr.Error()
+	case w.lookErr != nil && !l.here():
+		state = "another node follows it, and its database does not tell: " + w.lookErr.Error()
 	case l.shown.failing != "":
 		state = "a command fails: " + l.shown.failing
 	case l.reason != "":

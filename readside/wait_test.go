@@ -17,65 +17,69 @@ import (
 )
 
 func TestWaitForTellsWhatIsWrong(t *testing.T) {
-	t.Parallel()
-	log, db := newLog(2), openFile(t, "")
-	cfg := quick(log, readside.SQL("balances", db.Write(), readside.On(addUp)))
-	cfg.MaxWaiting = 1
-	r := start(t, cfg)
-	of := func(history string, shard uint32, offset uint64) journal.Token {
-		return journal.Token{History: history, Offsets: []journal.ShardOffset{{Shard: shard, Offset: offset}}}
-	}
-	if err := r.WaitFor(t.Context(), "sharks", log.Token()); !errors.Is(err, readside.ErrUnknownProcessor) {
-		t.Errorf("an unknown processor gives %v", err)
-	}
-	for name, token := range map[string]journal.Token{"another history": of("other", 0, 1), "no such shard": of("test", 2, 1)} {
-		if err := r.WaitFor(t.Context(), "balances", token); !errors.Is(err, journal.ErrToken) {
-			t.Errorf("%s gives %v", name, err)
+	onEach(t, func(t *testing.T, open opener) {
+		t.Parallel()
+		log, db := newLog(2), open(t)
+		cfg := quick(log, readside.SQL("balances", db.Write(), readside.On(addUp)))
+		cfg.MaxWaiting = 1
+		r := start(t, cfg)
+		of := func(history string, shard uint32, offset uint64) journal.Token {
+			return journal.Token{History: history, Offsets: []journal.ShardOffset{{Shard: shard, Offset: offset}}}
 		}
-	}
-	if err := r.WaitFor(t.Context(), "balances", journal.Token{}); err != nil {
-		t.Errorf("an empty token gives %v", err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	waits := make(chan error)
-	go func() { waits <- r.WaitFor(ctx, "balances", of("test", 0, 99)) }()
-	until(t, "one more than may wait is refused", func() bool {
-		ended, cancel := context.WithCancel(t.Context())
+		if err := r.WaitFor(t.Context(), "sharks", log.Token()); !errors.Is(err, readside.ErrUnknownProcessor) {
+			t.Errorf("an unknown processor gives %v", err)
+		}
+		for name, token := range map[string]journal.Token{"another history": of("other", 0, 1), "no such shard": of("test", 2, 1)} {
+			if err := r.WaitFor(t.Context(), "balances", token); !errors.Is(err, journal.ErrToken) {
+				t.Errorf("%s gives %v", name, err)
+			}
+		}
+		if err := r.WaitFor(t.Context(), "balances", journal.Token{}); err != nil {
+			t.Errorf("an empty token gives %v", err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		waits := make(chan error)
+		go func() { waits <- r.WaitFor(ctx, "balances", of("test", 0, 99)) }()
+		until(t, "one more than may wait is refused", func() bool {
+			ended, cancel := context.WithCancel(t.Context())
+			cancel()
+			err := r.WaitFor(ended, "balances", of("test", 1, 99))
+			return errors.Is(err, readside.ErrBehind) && strings.Contains(err.Error(), "MaxWaiting")
+		})
 		cancel()
-		err := r.WaitFor(ended, "balances", of("test", 1, 99))
-		return errors.Is(err, readside.ErrBehind) && strings.Contains(err.Error(), "MaxWaiting")
+		if err := <-waits; !errors.Is(err, readside.ErrBehind) || !errors.Is(err, context.Canceled) {
+			t.Errorf("a wait that is given up ends with %v", err)
+		}
+		go func() { waits <- r.WaitFor(t.Context(), "balances", of("test", 0, 99)) }()
+		stop(t, r)
+		if err := <-waits; !errors.Is(err, readside.ErrBehind) {
+			t.Errorf("a stopped runner ends the wait with %v", err)
+		}
 	})
-	cancel()
-	if err := <-waits; !errors.Is(err, readside.ErrBehind) || !errors.Is(err, context.Canceled) {
-		t.Errorf("a wait that is given up ends with %v", err)
-	}
-	go func() { waits <- r.WaitFor(t.Context(), "balances", of("test", 0, 99)) }()
-	stop(t, r)
-	if err := <-waits; !errors.Is(err, readside.ErrBehind) {
-		t.Errorf("a stopped runner ends the wait with %v", err)
-	}
 }
 
 func TestPausedProcessorWaitsAndGoesOn(t *testing.T) {
-	t.Parallel()
-	log, db := newLog(2), openFile(t, "")
-	r := start(t, quick(log, readside.SQL("balances", db.Write(), readside.On(addUp))))
-	await(t, r, "balances", log.Store("account", "ann", payment(1)))
-	if err := r.Pause(t.Context(), "balances"); err != nil {
-		t.Fatal(err)
-	}
-	token := log.Store("account", "ann", payment(1))
-	s := status(t, r, "balances")
-	if s.GetState() != "paused" || s.GetLagEvents() != 1 {
-		t.Errorf("the processor is %v", s)
-	}
-	if err := r.Resume(t.Context(), "balances"); err != nil {
-		t.Fatal(err)
-	}
-	await(t, r, "balances", token)
-	if s := status(t, r, "balances"); s.GetState() != "running" || s.GetLagEvents() != 0 || s.GetLagMs() != 0 {
-		t.Errorf("the processor is %v", s)
-	}
+	onEach(t, func(t *testing.T, open opener) {
+		t.Parallel()
+		log, db := newLog(2), open(t)
+		r := start(t, quick(log, readside.SQL("balances", db.Write(), readside.On(addUp))))
+		await(t, r, "balances", log.Store("account", "ann", payment(1)))
+		if err := r.Pause(t.Context(), "balances"); err != nil {
+			t.Fatal(err)
+		}
+		token := log.Store("account", "ann", payment(1))
+		s := status(t, r, "balances")
+		if s.GetState() != "paused" || s.GetLagEvents() != 1 {
+			t.Errorf("the processor is %v", s)
+		}
+		if err := r.Resume(t.Context(), "balances"); err != nil {
+			t.Fatal(err)
+		}
+		await(t, r, "balances", token)
+		if s := status(t, r, "balances"); s.GetState() != "running" || s.GetLagEvents() != 0 || s.GetLagMs() != 0 {
+			t.Errorf("the processor is %v", s)
+		}
+	})
 }
 
 // counting counts what is asked of a source.
@@ -95,104 +99,110 @@ func (c *counting) Records(ctx context.Context, shard uint32, from uint64, maxBy
 }
 
 func TestEventCostsNothingOnOtherShards(t *testing.T) {
-	t.Parallel()
-	log, file := &counting{Log: newLog(512)}, openFile(t, "")
-	var sent atomic.Int64
-	db := openFaulty(t, file, "OFF", func(string, bool) error { sent.Add(1); return nil })
-	r := start(t, quick(log, readside.SQL("balances", db, readside.On(addUp))))
-	await(t, r, "balances", log.Store("account", "ann", payment(1)))
-	await(t, r, "balances", log.Store("account", "ann", payment(1)))
-	<-time.After(20 * time.Millisecond) // anything that polls shows
-	heads, reads, statements := log.heads.Load(), log.reads.Load(), sent.Load()
-	<-time.After(50 * time.Millisecond)
-	if log.heads.Load() != heads || log.reads.Load() != reads || sent.Load() != statements {
-		t.Errorf("an idle runner asked for %d heads and %d pages, and sent %d things to the database",
-			log.heads.Load()-heads, log.reads.Load()-reads, sent.Load()-statements)
-	}
-	await(t, r, "balances", log.Store("account", "ann", payment(1)))
-	if n := log.heads.Load() - heads; n > 6 {
-		t.Errorf("one event led to %d looks at heads of 512 shards", n)
-	}
+	onEach(t, func(t *testing.T, open opener) {
+		t.Parallel()
+		log, file := &counting{Log: newLog(512)}, open(t)
+		var sent atomic.Int64
+		db := openFaulty(t, file, "OFF", func(string, bool) error { sent.Add(1); return nil })
+		r := start(t, quick(log, readside.SQL("balances", db, readside.On(addUp))))
+		await(t, r, "balances", log.Store("account", "ann", payment(1)))
+		await(t, r, "balances", log.Store("account", "ann", payment(1)))
+		<-time.After(20 * time.Millisecond) // anything that polls shows
+		heads, reads, statements := log.heads.Load(), log.reads.Load(), sent.Load()
+		<-time.After(50 * time.Millisecond)
+		if log.heads.Load() != heads || log.reads.Load() != reads || sent.Load() != statements {
+			t.Errorf("an idle runner asked for %d heads and %d pages, and sent %d things to the database",
+				log.heads.Load()-heads, log.reads.Load()-reads, sent.Load()-statements)
+		}
+		await(t, r, "balances", log.Store("account", "ann", payment(1)))
+		if n := log.heads.Load() - heads; n > 6 {
+			t.Errorf("one event led to %d looks at heads of 512 shards", n)
+		}
+	})
 }
 
 func TestProcessorsShareWhatIsRead(t *testing.T) {
-	t.Parallel()
-	log := &counting{Log: newLog(1)}
-	var all []readside.Processor
-	for n := range 4 {
-		all = append(all, readside.SQL(fmt.Sprint("p", n), openFile(t, "").Write(), readside.On(addUp)))
-	}
-	r := start(t, quick(log, all...))
-	const events = 50
-	for range events {
-		token := log.Store("account", "ann", payment(1))
-		for n := range all {
-			await(t, r, fmt.Sprint("p", n), token)
+	onEach(t, func(t *testing.T, open opener) {
+		t.Parallel()
+		log := &counting{Log: newLog(1)}
+		var all []readside.Processor
+		for n := range 4 {
+			all = append(all, readside.SQL(fmt.Sprint("p", n), open(t).Write(), readside.On(addUp)))
 		}
-	}
-	// One page with the claim, one for each event; a status would read none.
-	if n := log.reads.Load(); n > events+len64(all)+1 {
-		t.Errorf("%d pages were read for %d events and %d processors", n, events, len(all))
-	}
+		r := start(t, quick(log, all...))
+		const events = 50
+		for range events {
+			token := log.Store("account", "ann", payment(1))
+			for n := range all {
+				await(t, r, fmt.Sprint("p", n), token)
+			}
+		}
+		// One page with the claim, one for each event; a status would read none.
+		if n := log.reads.Load(); n > events+len64(all)+1 {
+			t.Errorf("%d pages were read for %d events and %d processors", n, events, len(all))
+		}
+	})
 }
 
 func len64[T any](all []T) int64 { return int64(len(all)) }
 
 func TestHostsFeedIsFollowedFromMemoryAndFromTheJournal(t *testing.T) {
-	t.Parallel()
-	j := journal.NewMemory()
-	host, err := entity.Start(t.Context(), entity.Config{Journal: j, Types: []entity.Definition{accounts}, Shards: 4, Logger: quiet()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := host.Stop(ctx); err != nil {
-			t.Error(err)
+	onEach(t, func(t *testing.T, open opener) {
+		t.Parallel()
+		j := journal.NewMemory()
+		host, err := entity.Start(t.Context(), entity.Config{Journal: j, Types: []entity.Definition{accounts}, Shards: 4, Logger: quiet()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			if err := host.Stop(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		db := open(t)
+		cfg := quick(host.Feed(), readside.SQL("balances", db.Write(), readside.On(addUp)), readside.SQL("rows", db.Write(), readside.On(addRow)))
+		var want [modelAccounts]int64
+		for round := range 4 { // the first begins without a runner; each next one is behind at first
+			var callers sync.WaitGroup
+			running := make(chan struct{})
+			for n := range want {
+				callers.Go(func() {
+					for i := range 60 {
+						if i == 30 {
+							<-running
+						}
+						if _, err := pay.Ask(within(t), accounts.Ref(host, accountID(n)), payment(int64(i)), entity.Key(fmt.Sprint(round, "-", i))); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+				want[n] += 59 * 60 / 2
+			}
+			r := start(t, cfg)
+			close(running)
+			callers.Wait()
+			end := journal.Token{History: host.Feed().History()}
+			for shard := range uint32(4) {
+				head, _ := host.Feed().Head(shard)
+				end = end.With(shard, head.NextOffset()-1)
+			}
+			await(t, r, "balances", end)
+			await(t, r, "rows", end)
+			stop(t, r)
+		}
+		for n, sum := range want {
+			if got := cents(t, db.Read(), accountID(n)); got != sum {
+				t.Errorf("%s has %d, want %d", accountID(n), got, sum)
+			}
 		}
 	})
-	db := openFile(t, "")
-	cfg := quick(host.Feed(), readside.SQL("balances", db.Write(), readside.On(addUp)), readside.SQL("rows", db.Write(), readside.On(addRow)))
-	var want [modelAccounts]int64
-	for round := range 4 { // the first begins without a runner; each next one is behind at first
-		var callers sync.WaitGroup
-		running := make(chan struct{})
-		for n := range want {
-			callers.Go(func() {
-				for i := range 60 {
-					if i == 30 {
-						<-running
-					}
-					if _, err := pay.Ask(within(t), accounts.Ref(host, accountID(n)), payment(int64(i)), entity.Key(fmt.Sprint(round, "-", i))); err != nil {
-						t.Error(err)
-					}
-				}
-			})
-			want[n] += 59 * 60 / 2
-		}
-		r := start(t, cfg)
-		close(running)
-		callers.Wait()
-		end := journal.Token{History: host.Feed().History()}
-		for shard := range uint32(4) {
-			head, _ := host.Feed().Head(shard)
-			end = end.With(shard, head.NextOffset()-1)
-		}
-		await(t, r, "balances", end)
-		await(t, r, "rows", end)
-		stop(t, r)
-	}
-	for n, sum := range want {
-		if got := cents(t, db.Read(), accountID(n)); got != sum {
-			t.Errorf("%s has %d, want %d", accountID(n), got, sum)
-		}
-	}
 }
 
 func TestDefinitionsThatCannotBeAreRefused(t *testing.T) {
 	t.Parallel()
-	db := openFile(t, "").Write()
+	db := openFile(t).Write()
 	for name, define := range map[string]func(){
 		"no name":        func() { readside.SQL("", db, readside.On(addUp)) },
 		"a line in it":   func() { readside.SQL("a\nb", db, readside.On(addUp)) },

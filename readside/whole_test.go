@@ -12,7 +12,6 @@ import (
 
 	"github.com/skerryhq/skerry/readside"
 	"github.com/skerryhq/skerry/readside/readsidetest"
-	"github.com/skerryhq/skerry/readside/sqlite"
 )
 
 // endless never ends by itself and writes.
@@ -63,7 +62,7 @@ func oneBatch(log *readsidetest.Log) {
 }
 
 // handled counts the events in the rows of all accounts but bad's.
-func handled(t *testing.T, db *sqlite.DB) (good, others int) {
+func handled(t *testing.T, db rows) (good, others int) {
 	t.Helper()
 	err := db.Read().QueryRowContext(t.Context(), `SELECT COALESCE(SUM(events) FILTER (WHERE account LIKE 'good%'), 0),
 		COALESCE(SUM(events) FILTER (WHERE account NOT LIKE 'good%'), 0) FROM balances`).Scan(&good, &others)
@@ -78,7 +77,7 @@ func TestAHandlerThatSpoilsItsTransactionHarmsNobodyElse(t *testing.T) {
 	for name, spoil := range swallowing {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			log, db := newLog(1), openFile(t, "")
+			log, db := newLog(1), openFile(t)
 			oneBatch(log)
 			r := start(t, quick(log, spoiling("balances", db.Write(), spoil)))
 			await(t, r, "balances", log.Token())
@@ -101,63 +100,78 @@ func TestAHandlerThatSpoilsItsTransactionHarmsNobodyElse(t *testing.T) {
 	}
 }
 
+// unguarded are connections that cannot refuse a commit: those of postgres.Open, which tell, and of SQLite ones
+// that do not even that.
+func unguarded(t *testing.T, db rows) *sql.DB {
+	if pg, ok := db.(*database); ok {
+		return pg.Write()
+	}
+	return openFaulty(t, db, "OFF", func(string, bool) error { return nil })
+}
+
 // A connection of another driver cannot refuse a commit: the processor stops, and on the next start
 // it goes on behind the command that was committed.
 func TestADatabaseThatCannotRefuseACommitStopsTheProcessorAndLosesNothing(t *testing.T) {
-	t.Parallel()
-	for _, name := range []string{"Commit", "the text COMMIT", "COMMIT and another BEGIN"} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			log, db := newLog(1), openFile(t, "")
-			oneBatch(log)
-			plain := openFaulty(t, db, "OFF", func(string, bool) error { return nil })
-			r := start(t, quick(log, spoiling("balances", plain, swallowing[name])))
-			until(t, "it halts", func() bool { return status(t, r, "balances").GetState() == "halted" })
-			if reason := status(t, r, "balances").GetReason(); !strings.Contains(reason, "committed the runner's transaction") || !strings.Contains(reason, "the rule for google.protobuf.Int64Value") {
-				t.Errorf("the reason is %q", reason)
-			}
-			stop(t, r)
-			r = start(t, quick(log, readside.SQL("balances", plain, readside.On(addUp))))
-			await(t, r, "balances", log.Token())
-			if good, others := handled(t, db); good != 19 || others < 1 {
-				t.Errorf("after the repair %d and %d events are handled, want 19 and at least 1", good, others)
-			}
-		})
-	}
+	onEach(t, func(t *testing.T, open opener) {
+		t.Parallel()
+		for _, name := range []string{"Commit", "the text COMMIT", "COMMIT and another BEGIN"} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				log, db := newLog(1), open(t)
+				oneBatch(log)
+				plain := unguarded(t, db)
+				r := start(t, quick(log, spoiling("balances", plain, swallowing[name])))
+				until(t, "it halts", func() bool { return status(t, r, "balances").GetState() == "halted" })
+				if reason := status(t, r, "balances").GetReason(); !strings.Contains(reason, "committed the runner's transaction") || !strings.Contains(reason, "the rule for google.protobuf.Int64Value") {
+					t.Errorf("the reason is %q", reason)
+				}
+				stop(t, r)
+				r = start(t, quick(log, readside.SQL("balances", plain, readside.On(addUp))))
+				await(t, r, "balances", log.Token())
+				if good, others := handled(t, db); good != 19 || others < 1 {
+					t.Errorf("after the repair %d and %d events are handled, want 19 and at least 1", good, others)
+				}
+			})
+		}
+	})
 }
 
 func TestADatabaseThatCannotRefuseACommitNoticesARollback(t *testing.T) {
-	t.Parallel()
-	for _, name := range []string{"a statement past its own time", "OR ROLLBACK", "the text ROLLBACK", "ROLLBACK and a BEGIN", "Rollback"} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			log, db := newLog(1), openFile(t, "")
-			oneBatch(log)
-			plain := openFaulty(t, db, "OFF", func(string, bool) error { return nil })
-			r := start(t, quick(log, spoiling("balances", plain, swallowing[name])))
-			await(t, r, "balances", log.Token())
-			if good, _ := handled(t, db); good != 19 || status(t, r, "balances").GetParkedCommands() != 1 {
-				t.Errorf("%d events of others are handled, want 19, and 1 parked", good)
-			}
-		})
-	}
+	onEach(t, func(t *testing.T, open opener) {
+		t.Parallel()
+		for _, name := range []string{"a statement past its own time", "OR ROLLBACK", "the text ROLLBACK", "ROLLBACK and a BEGIN", "Rollback"} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				log, db := newLog(1), open(t)
+				oneBatch(log)
+				plain := unguarded(t, db)
+				r := start(t, quick(log, spoiling("balances", plain, swallowing[name])))
+				await(t, r, "balances", log.Token())
+				if good, _ := handled(t, db); good != 19 || status(t, r, "balances").GetParkedCommands() != 1 {
+					t.Errorf("%d events of others are handled, want 19, and 1 parked", good)
+				}
+			})
+		}
+	})
 }
 
 func TestAHandlersOwnDeadlineParks(t *testing.T) {
-	t.Parallel()
-	log, db := newLog(1), openFile(t, "")
-	r := start(t, quick(log, readside.SQL("balances", db.Write(), readside.On(func(ctx context.Context, tx *sql.Tx, ev readside.Event[*wrapperspb.Int64Value]) error {
-		if ev.EntityID != "bad" {
-			return addUp(ctx, tx, ev)
+	onEach(t, func(t *testing.T, open opener) {
+		t.Parallel()
+		log, db := newLog(1), open(t)
+		r := start(t, quick(log, readside.SQL("balances", db.Write(), readside.On(func(ctx context.Context, tx *sql.Tx, ev readside.Event[*wrapperspb.Int64Value]) error {
+			if ev.EntityID != "bad" {
+				return addUp(ctx, tx, ev)
+			}
+			own, cancel := context.WithTimeout(ctx, time.Millisecond)
+			defer cancel()
+			<-own.Done()
+			return own.Err()
+		}))))
+		oneBatch(log)
+		await(t, r, "balances", log.Token())
+		if good, _ := handled(t, db); good != 19 || status(t, r, "balances").GetParkedCommands() != 1 {
+			t.Errorf("%d events of others are handled, %d parked, want 19 and 1", good, status(t, r, "balances").GetParkedCommands())
 		}
-		own, cancel := context.WithTimeout(ctx, time.Millisecond)
-		defer cancel()
-		<-own.Done()
-		return own.Err()
-	}))))
-	oneBatch(log)
-	await(t, r, "balances", log.Token())
-	if good, _ := handled(t, db); good != 19 || status(t, r, "balances").GetParkedCommands() != 1 {
-		t.Errorf("%d events of others are handled, %d parked, want 19 and 1", good, status(t, r, "balances").GetParkedCommands())
-	}
+	})
 }

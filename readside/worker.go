@@ -24,6 +24,8 @@ type worker struct {
 
 	wake   chan struct{} // for the worker
 	lookUp chan struct{} // for the feeder
+	abroad chan struct{} // for whoever looks how far other nodes are
+	ours   *assignment
 
 	// lookMu is taken where commands are served, so nothing else is done under it.
 	lookMu sync.Mutex
@@ -36,10 +38,12 @@ type worker struct {
 	loads   []*lane
 	verbs   []*verb
 	paused  bool
+	pauseAt time.Time // when to ask whether it still is
 	away    time.Time // no transaction before: the database is away
 	awayErr error
 	reason  string // why the whole processor is halted
 	waits   int    // callers of WaitFor
+	lookErr error  // why it is not known how far other nodes are
 
 	// The feeder's alone.
 	unread []*lane // reading failed
@@ -54,11 +58,11 @@ type worker struct {
 	under    *step                   // the same, for the worker itself
 }
 
-func newWorker(cfg Config, p Processor, tails []*tail) *worker {
+func newWorker(cfg Config, p Processor, tails []*tail, ours *assignment) *worker {
 	w := &worker{
 		name: p.name, cfg: cfg, log: cfg.Logger, rules: p.rules, tails: tails,
 		store: newStore(p, cfg.Source.History()),
-		wake:  make(chan struct{}, 1), lookUp: make(chan struct{}, 1),
+		wake:  make(chan struct{}, 1), lookUp: make(chan struct{}, 1), abroad: make(chan struct{}, 1), ours: ours,
 		routes: map[*kind][]*SQLRule{},
 	}
 	for i := range tails {
@@ -79,7 +83,7 @@ func (w *worker) work(ctx context.Context, stop <-chan struct{}) {
 			return
 		}
 		w.wakeDue()
-		if w.loadSome(ctx) || w.verb(ctx) || w.commitSome(ctx) {
+		if w.loadSome(ctx) || w.verb(ctx) || w.commitSome(ctx) || w.readPause(ctx) {
 			continue
 		}
 		if !w.sleep(ctx, stop) {
@@ -112,8 +116,11 @@ func (w *worker) sleep(ctx context.Context, stop <-chan struct{}) bool {
 func (w *worker) nextDue() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.paused || w.reason != "" {
+	switch {
+	case w.reason != "":
 		return time.Time{}
+	case w.paused:
+		return w.pauseAt
 	}
 	if !w.away.IsZero() {
 		return w.away
@@ -153,11 +160,15 @@ func (w *worker) wakeResting(now time.Time) {
 
 // wakeLane goes on with a lane that rested: it loads its position again, or its records. The lock is held.
 func (w *worker) wakeLane(l *lane) {
-	if l.phase == loading {
+	switch l.phase {
+	case blocked: // parked commands may have been retried by way of another node
+		w.drop(l, loading)
 		w.load(l)
-		return
+	case loading:
+		w.load(l)
+	default:
+		w.offer(l)
 	}
-	w.offer(l)
 }
 
 // rest lets a lane wait. The lock is held.

@@ -3,7 +3,9 @@ package readside_test
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -15,6 +17,8 @@ import (
 	"github.com/skerryhq/skerry/entity"
 	"github.com/skerryhq/skerry/journal"
 	"github.com/skerryhq/skerry/readside"
+	"github.com/skerryhq/skerry/readside/postgres"
+	"github.com/skerryhq/skerry/readside/postgres/postgrestest"
 	"github.com/skerryhq/skerry/readside/readsidetest"
 	"github.com/skerryhq/skerry/readside/sqlite"
 )
@@ -23,7 +27,59 @@ func TestMain(m *testing.M) {
 	if childOfKillTest() {
 		return
 	}
-	goleak.VerifyTestMain(m)
+	code := m.Run()
+	server.Stop()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Println(err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// server is the PostgreSQL of these tests.
+var server postgrestest.Shared
+
+// rows is a read model's database.
+type rows interface {
+	Write() *sql.DB
+	Read() *sql.DB
+}
+
+type (
+	file     struct{ *sqlite.DB }
+	database struct {
+		*postgres.DB
+		url string
+	}
+	opener func(t testing.TB) rows
+)
+
+// onEach runs a test on each kind of database.
+func onEach(t *testing.T, test func(t *testing.T, open opener)) {
+	t.Helper()
+	t.Parallel()
+	t.Run("SQLite", func(t *testing.T) { test(t, openFile) })
+	t.Run("PostgreSQL", func(t *testing.T) { test(t, openDatabase) })
+}
+
+// openDatabase opens an empty schema of PostgreSQL with the tables of the tests.
+func openDatabase(t testing.TB) rows {
+	t.Helper()
+	return openURL(t, server.URL(t))
+}
+
+func openURL(t testing.TB, url string) *database {
+	t.Helper()
+	db, err := postgres.Open(t.Context(), postgres.Config{URL: url, Steps: []string{schema(false)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &database{db, url}
 }
 
 // account is the entity whose events the tests follow: payments, and notes that most processors pass over.
@@ -51,16 +107,20 @@ func within(t testing.TB) context.Context {
 	return ctx
 }
 
-const schema = `CREATE TABLE balances (account TEXT PRIMARY KEY, cents INTEGER NOT NULL, events INTEGER NOT NULL, version INTEGER NOT NULL) WITHOUT ROWID;
-	CREATE TABLE history (account TEXT NOT NULL, version INTEGER NOT NULL, cents INTEGER NOT NULL, PRIMARY KEY (account, version)) WITHOUT ROWID`
+// schema makes the tables; SQLite keeps them without row ids.
+func schema(lite bool) string {
+	text := `CREATE TABLE balances (account TEXT PRIMARY KEY, cents BIGINT NOT NULL, events BIGINT NOT NULL, version BIGINT NOT NULL)%[1]s;
+	CREATE TABLE history (account TEXT NOT NULL, version BIGINT NOT NULL, cents BIGINT NOT NULL, PRIMARY KEY (account, version))%[1]s`
+	if lite {
+		return fmt.Sprintf(text, " WITHOUT ROWID")
+	}
+	return fmt.Sprintf(text, "")
+}
 
 // openFile opens a read model's file in a folder of the test's own.
-func openFile(t testing.TB, path string) *sqlite.DB {
+func openFile(t testing.TB) rows {
 	t.Helper()
-	if path == "" {
-		path = filepath.Join(t.TempDir(), "rows.db")
-	}
-	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: path, Steps: []string{schema}})
+	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "rows.db"), Steps: []string{schema(true)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,11 +129,11 @@ func openFile(t testing.TB, path string) *sqlite.DB {
 			t.Error(err)
 		}
 	})
-	return db
+	return &file{db}
 }
 
 const upsertText = `INSERT INTO balances (account, cents, events, version) VALUES ($1, $2, 1, $3)
-	ON CONFLICT (account) DO UPDATE SET cents = cents + excluded.cents, events = events + 1, version = excluded.version`
+	ON CONFLICT (account) DO UPDATE SET cents = balances.cents + excluded.cents, events = balances.events + 1, version = excluded.version`
 
 var upsertBalance = readside.Prepare(upsertText)
 

@@ -115,6 +115,9 @@ func dial(t testing.TB, client *http.Client, url, lastID string) *page {
 		req.Header.Set("Last-Event-ID", lastID)
 	}
 	resp, err := client.Do(req)
+	if err != nil { // it took a connection that the server was just cutting off; browsers connect again, too
+		resp, err = client.Do(req)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
