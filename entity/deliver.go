@@ -22,7 +22,7 @@ func (h *Host) Deliver(req *Request, remaining time.Duration, done func(*Respons
 		done(nil, h.moved(number, "", 0))
 		return
 	}
-	c := newPending(req, def, info)
+	c := h.newPending(req, def, info)
 	c.Deadline = h.now().Add(ownersShare(min(max(remaining, 0), maxTimeout))).UnixNano()
 	if c.After, err = h.after(req, c.Query, number); err == nil {
 		err = h.admit(a, len(c.Payload))

@@ -36,11 +36,15 @@ type Host struct {
 	regate, repeats gate
 	keys            *ClientKeys
 	feed            *Feed
+	pendings        sync.Pool // of *pending
 
 	// ctx ends when the host has stopped; work counts its goroutines.
 	ctx    context.Context //nolint:containedctx // the life of the host, not of a call
 	cancel context.CancelFunc
 	work   sync.WaitGroup
+
+	// probing holds one place: who asks the shards how they are.
+	probing chan struct{}
 
 	stopping     atomic.Bool
 	stopOnce     sync.Once
@@ -60,7 +64,7 @@ func Start(ctx context.Context, cfg Config) (*Host, error) {
 	h := &Host{
 		cfg: cfg, log: cfg.Logger, now: cfg.Clock, types: map[string]Definition{},
 		keys: NewClientKeys(), troubles: troubles{shards: map[uint32]bool{}, takers: map[string]bool{}}, gate: gate{free: maxRecoveries},
-		regate: gate{free: maxRetries}, repeats: gate{free: maxRetries},
+		regate: gate{free: maxRetries}, repeats: gate{free: maxRetries}, probing: make(chan struct{}, 1),
 	}
 	for _, t := range cfg.Types {
 		h.types[t.Name()] = t
@@ -134,7 +138,7 @@ func (h *Host) Call(ctx context.Context, req *Request) (*Response, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, &Error{Kind: ErrUnavailable, Reason: "the caller had given up before it was sent", Cause: err}
 	}
-	c := newPending(req, def, info)
+	c := h.newPending(req, def, info)
 	now := h.now()
 	c.Deadline = deadline(ctx, now)
 	number := h.shardOf(c.To)

@@ -78,7 +78,7 @@ func (h *Host) Inspect(ctx context.Context, typ, id string, at *uint64) (*Entity
 	if a == nil {
 		return nil, h.moved(number, "", 0)
 	}
-	known, err := look(ctx, a, func(m *shard.Machine) shard.EntityView { return m.View(of) })
+	known, err := h.viewOf(ctx, a, of)
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +97,20 @@ func (h *Host) Inspect(ctx context.Context, typ, id string, at *uint64) (*Entity
 	}
 	v.finish(r, known)
 	return info, nil
+}
+
+// viewOf is what the shard knows of an entity. Of a cluster's hosts only the owner knows all: another would show
+// less than is committed.
+func (h *Host) viewOf(ctx context.Context, a *shardActor, of journal.Entity) (shard.EntityView, error) {
+	type answer struct {
+		view shard.EntityView
+		info shard.Info
+	}
+	known, err := look(ctx, a, func(m *shard.Machine) answer { return answer{m.View(of), m.Info()} })
+	if err == nil && h.cfg.Ownership != nil && known.info.Phase != shard.Serving {
+		return shard.EntityView{}, h.moved(a.number, known.info.Owner, known.info.Epoch)
+	}
+	return known.view, err
 }
 
 // errEnough ends the reading at the wanted version.

@@ -148,7 +148,7 @@ func TestAShardThatYieldedServesOnWhenNobodyClaims(t *testing.T) {
 		t.Fatalf("prepared: %v", err)
 	}
 	a.Abandon(0)
-	a.await(t, 0, entity.Halted)
+	a.await(t, 0, entity.Abandoned)
 	a.Claim(0)
 	a.await(t, 0, entity.Serving)
 	a.Yield(0, 20*time.Millisecond)

@@ -20,12 +20,15 @@ type pending struct {
 	async  bool          // nobody waits
 	tell   func(*Response, error)
 	answer shard.Answer
+	home   *sync.Pool
 }
 
-var pendings = sync.Pool{New: func() any { return &pending{done: make(chan struct{}, 1)} }}
-
-func newPending(req *Request, def Definition, info *CommandInfo) *pending {
-	c := pendings.Get().(*pending)
+// newPending takes memory from the host's own pool: a channel must not pass from one bubble of testing/synctest to another.
+func (h *Host) newPending(req *Request, def Definition, info *CommandInfo) *pending {
+	c, ok := h.pendings.Get().(*pending)
+	if !ok {
+		c = &pending{done: make(chan struct{}, 1), home: &h.pendings}
+	}
 	c.Command = shard.Command{
 		To: journal.Entity{Type: def.Name(), ID: req.ID}, Name: info.Name, Payload: req.Payload,
 		Key: req.Key, Query: info.Query, Local: req.Local && info.Query, Lookup: req.Lookup, Attempt: req.Attempt,
@@ -44,9 +47,9 @@ func newPending(req *Request, def Definition, info *CommandInfo) *pending {
 // free makes the memory ready for another command. Only who received the answer may call it, and
 // only if the shard holds the command no more.
 func (c *pending) free() {
-	done := c.done
-	*c = pending{done: done}
-	pendings.Put(c)
+	done, home := c.done, c.home
+	*c = pending{done: done, home: home}
+	home.Put(c)
 }
 
 // hashOf tells one command from another under the same key.

@@ -25,6 +25,7 @@ type inflight struct {
 	// seq is that of its first sending: an append that turns out to be stored may have been
 	// stored then, so it confirms nothing that came later.
 	seq     uint64
+	since   int64 // when it was sent first
 	retryAt int64
 	backoff time.Duration
 	// unsure tells that some sending ended without an outcome.
@@ -94,7 +95,7 @@ func (m *Machine) Slot(now int64) bool {
 // send puts a record in flight; b is nil for a claim.
 func (m *Machine) send(rec journal.Record, b *batch) {
 	m.sent++
-	f := &inflight{rec: rec, seq: m.sent, claim: b == nil}
+	f := &inflight{rec: rec, seq: m.sent, since: m.now, claim: b == nil}
 	if b != nil {
 		f.batch = *b
 	}
@@ -126,6 +127,7 @@ func (m *Machine) Appended(now int64, slot journal.Slot, err error) {
 	if f == nil || f.retryAt != 0 {
 		return
 	}
+	m.hear(err)
 	switch {
 	case err == nil && slot.Holder.Batch == f.rec.Batch:
 		m.stored(f)

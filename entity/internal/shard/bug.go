@@ -43,3 +43,20 @@ const (
 	// bugDropLate forgets, at a take-over, the entities behind the flush position.
 	bugDropLate
 )
+
+// plantable are the defects that tests of other packages plant, by name.
+var plantable = map[string]bug{
+	"skip the fence":                          bugSkipFence,
+	"answer early":                            bugAnswerEarly,
+	"forget a key":                            bugForgetKey,
+	"confirm by what is under way":            bugConfirmUnderWay,
+	"drop the pins of a take-over":            bugDropPin,
+	"take what was prepared for all there is": bugPreparedIsAll,
+}
+
+// Plant gives the machine one of the defects that tests of other packages look for, by name. It is for tests only and
+// reports false if there is none of that name.
+func (m *Machine) Plant(name string) bool {
+	m.bug = plantable[name]
+	return m.bug != bugNone
+}

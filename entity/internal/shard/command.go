@@ -263,7 +263,7 @@ func (m *Machine) keep(e *Entity, c *Command, h *Handled) {
 // failed ends a command whose handler broke. Its neighbours notice nothing.
 func (m *Machine) failed(e *Entity, c *Command, h *Handled) {
 	if c.Key.Kind == TimerKey {
-		m.timerFailed(e, &c.Key, h.Failure)
+		m.timerFailed(e, &c.Key, h.Failure, h.Unavailable)
 		return
 	}
 	if h.Unavailable {
@@ -342,8 +342,8 @@ func (m *Machine) obstacle(c *Command) string {
 	return ""
 }
 
-// refuseOvertaking fails a command that would overtake a due timer which cannot run. A repeat
-// does not run: it gets its answer.
+// refuseOvertaking fails a command that would overtake a due timer which cannot run, or calls it off if that is the
+// journal's fault. A repeat does not run: it gets its answer.
 func (m *Machine) refuseOvertaking(e *Entity, c *Command, due *Pending) {
 	switch {
 	case c.Lookup:
@@ -352,8 +352,12 @@ func (m *Machine) refuseOvertaking(e *Entity, c *Command, due *Pending) {
 	case !c.Query && m.answerKnown(e, c):
 		return
 	}
-	m.decide(e, c, Answer{Kind: Failed, Reason: fmt.Sprintf(
-		"the timer %q is due and fails (%d times so far: %s); commands may not overtake it", due.Name, due.attempts, due.lastError)})
+	reason := fmt.Sprintf("the timer %q is due and fails (%d times so far: %s); commands may not overtake it", due.Name, due.attempts, due.lastError)
+	if due.waits {
+		m.end(c, Unavailable, reason)
+		return
+	}
+	m.decide(e, c, Answer{Kind: Failed, Reason: reason})
 }
 
 func (m *Machine) entity(of journal.Entity) *Entity {

@@ -19,6 +19,7 @@ type waiter struct {
 type check struct {
 	seq     uint64 // 0: none
 	number  uint64
+	since   int64 // when the first of it was sent
 	retryAt int64
 	backoff time.Duration
 }
@@ -122,6 +123,7 @@ func (m *Machine) maybeCheck() {
 	if m.check.seq != 0 || m.check.retryAt != 0 || m.inflight != nil || len(m.gathered) > 0 || m.waiters.len() == 0 && !m.looking {
 		return
 	}
+	m.check.since = m.now
 	m.sendCheck()
 }
 
@@ -139,7 +141,10 @@ func (m *Machine) Checked(now int64, seq uint64, slot journal.Slot, err error) {
 	}
 	number := m.check.number
 	m.check.seq = 0
-	m.looking = m.looking && err != nil
+	if err == nil && seq > m.lookSeq { // one that was under way before may have missed what we were told of
+		m.looking = false
+	}
+	m.hear(err)
 	switch {
 	case err != nil:
 		m.check.backoff = grow(m.check.backoff)

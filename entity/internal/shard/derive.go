@@ -192,6 +192,7 @@ func (m *Machine) Derived(now int64, err error) {
 	}
 	job := d.job
 	d.job = nil
+	m.hear(err)
 	switch {
 	case err == nil && job.late:
 		m.writtenLate(job, nil)

@@ -110,7 +110,7 @@ func (m *Machine) Flush(now int64) {
 // Look makes an owner look for another's claim, also where no answer waits for it.
 func (m *Machine) Look(now int64) {
 	m.observe(now)
-	m.looking = m.phase == Serving
+	m.looking, m.lookSeq = m.phase == Serving, m.sent
 	m.advance()
 }
 

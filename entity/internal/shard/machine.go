@@ -74,7 +74,8 @@ type Machine struct {
 	refused  refusal
 	claim    claim
 	yield    yielding
-	looking  bool // for another's claim, though no answer waits
+	looking  bool // for another's claim, though no answer waits, by what is sent after lookSeq
+	lookSeq  uint64
 
 	// Confirmation.
 	sent      uint64 // appends and checks sent so far

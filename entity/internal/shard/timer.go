@@ -98,6 +98,7 @@ func (m *Machine) TimersLoaded(now int64, asked HourRange, found []journal.Timer
 		return
 	}
 	m.timers.loading = false
+	m.hear(err)
 	switch {
 	case err != nil && m.phase == Starting:
 		m.claimLater(err)
@@ -226,14 +227,18 @@ func (m *Machine) dispatchTimer(e *Entity, p *Pending) {
 	m.dispatch(e, Handle{Entity: e, Command: c, Entry: e.Entry + 1, Version: e.Version, Pending: len(e.timers), StoreNo: true})
 }
 
-// timerFailed puts a failing timer off. It stays pending, and visible.
-func (m *Machine) timerFailed(e *Entity, k *Key, why string) {
-	const first, last = 100 * time.Millisecond, time.Minute
+// timerFailed puts a failing timer off. It stays pending, and visible. One that waits for the journal is not
+// put off for longer and longer.
+func (m *Machine) timerFailed(e *Entity, k *Key, why string, waits bool) {
+	first, last := 100*time.Millisecond, time.Minute
+	if waits {
+		last = time.Second
+	}
 	for i := range e.timers {
 		p := &e.timers[i]
 		if p.Name == k.Name && p.Armed == k.Armed {
 			p.attempts++
-			p.lastError = why
+			p.lastError, p.waits = why, waits
 			p.retryAt = m.now + int64(min(first<<min(p.attempts-1, 12), last))
 		}
 	}

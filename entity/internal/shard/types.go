@@ -156,9 +156,11 @@ type Pending struct {
 	Armed uint64
 
 	// attempts counts failures of this arming, retryAt is when it runs again.
+	// waits: the last failure was the journal's, which could not take note of an event's type.
 	attempts  int
 	retryAt   int64
 	lastError string
+	waits     bool
 }
 
 // Handle asks the entity's actor to run one command.
