@@ -30,6 +30,7 @@ type decider struct {
 	refusing map[string]int64
 	doubted  map[string]int64
 
+	clocks   clocks
 	ringAt   int64 // when the members of the ring are looked for next
 	ordersAt int64 // when the operators' orders are read next
 	reading  bool  // they are being read
@@ -54,6 +55,7 @@ func newDecider(id Identity, self Member) *decider {
 	}
 	d.view = NewView(id)
 	d.steward = newSteward(self, id.Shards, d.fate)
+	d.steward.quiet = d.witness.suspected
 	return d
 }
 
@@ -167,12 +169,15 @@ func (d *decider) announce() { d.out = append(d.out, order{kind: orderAnnounce})
 
 // isFree tells that a node which leaves has nothing left to give, or nobody to give it to.
 func (d *decider) isFree() bool {
-	if !d.self.Leaving {
-		return false
+	seen, _ := d.view.Member(d.self.Node)
+	if !d.self.Leaving || seen.Incarnation == d.self.Incarnation && !seen.Leaving {
+		return false // where its shards belong is not known before gossip has taken it in
 	}
-	heir := slices.ContainsFunc(d.view.members, func(m Member) bool {
-		return m.Incarnation != d.self.Incarnation && m.Ready && !m.Leaving && m.Weight > 0
-	})
+	heir := false
+	for i := range d.steward.shards {
+		to := d.steward.table.Of(i).Node
+		heir = heir || to != "" && to != d.self.Node
+	}
 	return !heir || !slices.ContainsFunc(d.steward.shards, func(x stewarded) bool { return x.state == serving || x.state == claiming })
 }
 

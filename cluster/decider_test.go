@@ -204,6 +204,8 @@ func TestANodeThatLeavesIsFreeWhenItHasNothingOrNobodyToGiveItTo(t *testing.T) {
 				t.Error("it does not leave yet")
 			}
 			w.leave()
+			w.all[0].Leaving = true
+			w.membership(w.at, Membership{Members: w.all})
 			if w.isFree() != c.free {
 				t.Errorf("free: %v", w.isFree())
 			}
@@ -252,5 +254,44 @@ func TestEachMemberIsWatchedByTwoOthers(t *testing.T) {
 	}
 	if alone := ring(w.all[:1], "a-1"); len(alone) != 0 {
 		t.Errorf("a node alone watches %v", alone)
+	}
+}
+
+// Behind a cut the members that are not heard any more are members still for seconds, and they may be the larger side.
+func TestAnOwnerThatNothingIsHeardOfIsNotOvertakenAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		silent bool
+		asks   int
+	}{{"it is heard and does not answer", false, 1}, {"nothing is heard of it", true, maxAsks}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := decides(t, 1, "a", "b")
+			w.ordersRead(w.at, orders{pins: []Pin{{Shard: 0, Node: "a"}}}, nil)
+			w.noted(w.at, note{subject: subjectOwned, from: "b-1", claims: []*wirev1.Claim{{Owner: "b-1", Epoch: 1}}})
+			w.take(w.at)
+			w.happened(w.at, entity.Ownership{State: entity.Prepared, Owner: "b-1", Epoch: 1})
+			asks := 0
+			for range 2 * maxAsks {
+				if c.silent {
+					w.silent(w.at, "b-1")
+				}
+				w.tick(w.at)
+				for _, o := range w.take(w.at) {
+					switch o.kind {
+					case sendYield:
+						asks++
+					case orderClaim:
+						if asks != c.asks {
+							t.Errorf("it was overtaken after %d questions, not %d", asks, c.asks)
+						}
+						return
+					}
+				}
+				w.at += int64(askPatience)
+			}
+			t.Error("it is not overtaken at all")
+		})
 	}
 }

@@ -39,4 +39,15 @@
 // where there is no direct way, and sends again what is safe to send again, all with one key and within the caller's
 // time. Callers never see where a shard is. Once an attempt may have run, only a reply or a
 // stored rejection ends the call; when the time is over before, the outcome is unknown.
+//
+// # Events
+//
+// [Node.Feed] shows the logs of all shards on any node, as their owners tell and the journal holds. Processors follow [Node.Own], the shards
+// that this node has, so that each shard is followed beside its owner and follows it from node to node, or
+// [Node.All] on nodes that have none.
+//
+// # Leaving
+//
+// [Node.Stop] lets the others take the shards while commands flow, says goodbye and ends. A service that has doors of its own
+// calls [Node.HandOver] first, closes them, and then stops.
 package cluster

@@ -19,7 +19,7 @@ type handler struct{ n *Node }
 // Deliver gives a command to the host, and a message to the loop.
 func (h handler) Deliver(in *transport.Incoming) {
 	if in.Subject == "" {
-		h.n.host.Deliver(&in.Request, in.Remaining, func(resp *entity.Response, err error) { in.Answer(answerOf(resp, err)) })
+		h.n.host.Deliver(&in.Request, in.Remaining, func(resp *entity.Response, err error) { in.Answer(answerOf(h.n.routes, resp, err)) })
 		return
 	}
 	if in.Subject == subjectRecords {
@@ -39,6 +39,8 @@ func (h handler) note(in *transport.Incoming) transport.Answer {
 	case subjectOrders:
 		h.n.inbox.put(ordersChanged{})
 		return transport.Answer{Response: &entity.Response{}}
+	case subjectClock:
+		return h.n.tellClock()
 	case subjectWatch:
 		return h.n.followers.add(h.n, cmp.Or(in.Origin, in.From.Node))
 	case subjectHeads:
@@ -64,11 +66,16 @@ func (h handler) Accept(_ context.Context, s *transport.Stream) error {
 	return errors.New("this node takes no streams")
 }
 
-// answerOf is an answer of the host as it travels.
-func answerOf(resp *entity.Response, err error) transport.Answer {
+// answerOf is an answer of the host as it travels. Where a shard is, the node may know better than a host that has
+// forgotten.
+func answerOf(r *routes, resp *entity.Response, err error) transport.Answer {
 	var moved *entity.MovedError
 	if errors.As(err, &moved) {
-		err = &transport.Moved{Shard: moved.Shard, Node: moved.Owner, Epoch: moved.Epoch, Reason: moved.Error()}
+		to := claimed{moved.Owner, moved.Epoch}
+		if known := r.owner(moved.Shard); known.epoch > to.epoch {
+			to = known
+		}
+		err = &transport.Moved{Shard: moved.Shard, Node: to.owner, Epoch: to.epoch, Reason: moved.Error()}
 	}
 	return transport.Answer{Response: resp, Err: err}
 }

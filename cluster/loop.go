@@ -87,6 +87,7 @@ const (
 	subjectRefused = "skerry/refused"
 	subjectOrders  = "skerry/orders"
 	subjectGone    = "skerry/gone"
+	subjectClock   = "skerry/clock"
 	subjectWatch   = "skerry/watch"
 	subjectHeads   = "skerry/heads"
 	subjectRecords = "skerry/records"
@@ -145,14 +146,28 @@ var errStopped = errors.New("cluster: the node has stopped")
 func (n *Node) look(d *decider) {
 	known := n.gossip.Membership()
 	n.pulse.hear(known.Members)
+	n.chronicle.look(known)
 	d.membership(n.now(), known)
 }
 
 // viewed has all parts know of a new view.
 func (n *Node) viewed(v View, t Table) {
 	n.log.Info("the cluster has changed", "view", v)
+	n.chronicle.viewed(v)
+	before := n.routes.others()
 	n.routes.see(v, t)
+	n.forget(before)
 	n.feed.look()
+}
+
+// forget ends the connections to those that are no members any more. Calls that wait for them go elsewhere at once; a
+// process that was only paused or cut off would have them wait until the transport gives up.
+func (n *Node) forget(before []transport.Peer) {
+	for _, p := range before {
+		if _, stays := n.routes.peer(p.Node); !stays {
+			n.transport.Disconnect(p.Node)
+		}
+	}
 }
 
 func (n *Node) happened(d *decider, x any) {
@@ -160,6 +175,7 @@ func (n *Node) happened(d *decider, x any) {
 	switch x := x.(type) {
 	case entity.Ownership:
 		n.routes.learn(x.Shard, x.Owner, x.Epoch)
+		n.chronicle.happened(x)
 		d.happened(now, x)
 		n.log.Debug("shard", "shard", x.Shard, "state", x.State, "owner", x.Owner, "epoch", x.Epoch, "reason", x.Reason)
 	case note:
@@ -167,12 +183,15 @@ func (n *Node) happened(d *decider, x any) {
 			n.lookForAll(x.claims)
 			return
 		}
+		n.chronicle.noted(x, d.steward)
 		n.learn(x)
 		d.noted(now, x)
 	case rowsRead:
 		d.rowsRead(now, x)
 	case refused:
 		d.refused(now, x.incarnation)
+	case clockRead:
+		d.clockRead(x)
 	case silent:
 		d.silent(now, x.incarnation)
 	case ordersChanged:
@@ -182,6 +201,7 @@ func (n *Node) happened(d *decider, x any) {
 		if x.err != nil {
 			n.log.Warn("the operators' orders cannot be read; those read last stand", "cause", x.err)
 		}
+		n.chronicle.ordersRead(x.err)
 		d.ordersRead(now, x.orders, x.err)
 	case stored:
 		d.stored()
@@ -213,7 +233,9 @@ func (n *Node) obey(d *decider) {
 		n.viewed(d.view, d.steward.table)
 	}
 	notes := map[mail][]*wirev1.Claim{}
+	n.chronicle.decided(d)
 	for _, o := range d.take(n.now()) {
+		n.chronicle.ordered(o, d.steward)
 		switch o.kind {
 		case orderAnnounce:
 			n.announce(d.self)

@@ -87,6 +87,9 @@ type Node struct {
 	pulse     *pulse
 	registers journal.Registers
 	began     time.Time
+	wall      func() time.Time // as entities see it
+	chronicle *chronicle
+	probe     loopProbe
 
 	// ctx ends with the node; serving counts what is done for other nodes.
 	ctx     context.Context //nolint:containedctx // the life of the node, not of a call
@@ -98,12 +101,13 @@ type Node struct {
 	ring    map[string]bool // whom this node watches
 	views   int             // how many views all parts were told of
 
-	self     Member // as it was at the start
-	inbox    inbox
-	stopOnce sync.Once
-	loop     sync.WaitGroup
-	ended    chan struct{}
-	empty    chan struct{} // closed when the node is leaving and owns nothing
+	self          Member // as it was at the start
+	inbox         inbox
+	stopOnce      sync.Once
+	triedHandOver atomic.Bool
+	loop          sync.WaitGroup
+	ended         chan struct{}
+	empty         chan struct{} // closed when the node is leaving and owns nothing
 }
 
 // Start joins the cluster, or begins one, and returns when the node takes calls. The shards come to it from then on. ctx
@@ -139,6 +143,10 @@ func expired() context.Context {
 
 func (n *Node) startHost(ctx context.Context) (err error) {
 	cfg := n.cfg.Host
+	if cfg.Clock == nil {
+		cfg.Clock = func() time.Time { return n.began.Round(0).Add(time.Since(n.began)) }
+	}
+	n.wall = cfg.Clock
 	cfg.Node, cfg.Ownership = n.self.Incarnation, func(o entity.Ownership) { n.inbox.put(o) }
 	if n.host, err = entity.Start(ctx, cfg); err != nil {
 		return err
@@ -146,6 +154,7 @@ func (n *Node) startHost(ctx context.Context) (err error) {
 	feed := n.host.Feed()
 	n.identity = Identity{Cluster: n.cfg.Cluster, History: feed.History(), Shards: feed.Shards()}
 	n.routes = newRoutes(n.self.Incarnation, feed.Shards())
+	n.chronicle = newChronicle(n.self.Incarnation, feed.Shards())
 	n.feed = newFeed(feed, n)
 	return nil
 }
@@ -212,17 +221,15 @@ func (n *Node) Stop(ctx context.Context) (err error) {
 }
 
 func (n *Node) stop(ctx context.Context) error {
-	n.inbox.put(leave{})
-	select {
-	case <-n.empty:
-	case <-ctx.Done():
+	if !n.triedHandOver.Load() {
+		_ = n.HandOver(ctx) // what is left others claim
 	}
 	n.inbox.close()
 	n.loop.Wait()
 	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), leavePatience)
 	defer cancel()
 	if err := n.gossip.Leave(leaving); err != nil {
-		n.log.Warn("perhaps nobody heard that this node leaves: the others then look for it in the journal", "cause", err)
+		n.log.Info("perhaps nobody heard that this node leaves: the others then look for it in the journal", "cause", err)
 	}
 	return n.stopParts(ctx)
 }

@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -49,8 +50,8 @@ func (w *world) start(name string) *cluster.Node {
 			}
 			return g, err
 		},
-		Transport: func(id cluster.Identity, node string, route func(string) (transport.Peer, bool)) (transport.Transport, error) {
-			return transport.Listen(transport.Config{Node: node, Cluster: id.Cluster, History: id.History, Shards: id.Shards, Route: route})
+		Transport: func(cfg transport.Config) (transport.Transport, error) {
+			return transport.Listen(cfg)
 		},
 	})
 	if err != nil {
@@ -195,26 +196,126 @@ func TestReadersOnAnyNodeSeeTheEventsOfAllShards(t *testing.T) {
 	w := &world{t: t, journal: journal.NewMemory(), shards: 8}
 	a, b := w.start("a"), w.start("b")
 	awaitOwners(t, w.shards, a, b)
-	for _, reader := range []*cluster.Node{a, b} {
-		heard := make(chan uint32, 10_000)
-		defer reader.Feed().Watch(func(number uint32) { heard <- number })()
-		l := startLoad(t, 4, a, b)
-		seen := map[uint32]uint64{} // records read, by shard
-		for deadline := time.After(30 * time.Second); len(seen) < 6; {
-			select {
-			case number := <-heard:
-				readOn(t, reader, number, seen)
-			case <-deadline:
-				t.Fatalf("only %d of %d shards were heard of", len(seen), w.shards)
+	readers := []*follow{startFollow(t, w, a), startFollow(t, w, b)}
+	l := startLoad(t, 4, a, b)
+	for _, r := range readers {
+		r.readUntilHeardOf(6)
+	}
+	l.end(a)
+	for _, r := range readers {
+		r.readAll(a, b)
+	}
+}
+
+func TestReadersMissNothingWhileShardsMove(t *testing.T) {
+	t.Parallel()
+	w := &world{t: t, journal: journal.NewMemory(), shards: 8}
+	a, b := w.start("a"), w.start("b")
+	awaitOwners(t, w.shards, a, b)
+	r := startFollow(t, w, b)
+	l := startLoad(t, 4, a, b)
+	c := w.start("c")
+	awaitOwners(t, w.shards, a, b, c)
+	l.through(b, c)
+	stopNode(t, a)
+	awaitOwners(t, w.shards, b, c)
+	l.end(c)
+	r.readAll(b, c)
+}
+
+// A reader that begins to watch knows from the start how far all logs are: what comes next is new.
+func TestAReaderBeginsAtTheEndOfAllLogs(t *testing.T) {
+	t.Parallel()
+	w := &world{t: t, journal: journal.NewMemory(), shards: 8}
+	a, b := w.start("a"), w.start("b")
+	awaitOwners(t, w.shards, a, b)
+	l := startLoad(t, 2, a)
+	r := startFollow(t, w, a)
+	r.readUntilHeardOf(6)
+	l.end(a)
+	late := startFollow(t, w, b)
+	for number := range uint32(w.shards) {
+		if got, want := ends(b, number), max(ends(a, number), ends(b, number)); got != want {
+			t.Errorf("shard %d is known up to record %d of %d", number, got, want)
+		}
+	}
+	late.readAll(a, b)
+}
+
+// The owner that took a command in, and told so, may be the owner no more when its turn comes.
+func TestWhatWasToldIsNotLostWhenShardsMove(t *testing.T) {
+	t.Parallel()
+	w := &world{t: t, journal: journal.NewMemory(), shards: 8}
+	a, b := w.start("a"), w.start("b")
+	awaitOwners(t, w.shards, a, b)
+	const tellers, each = 8, 400
+	var telling sync.WaitGroup
+	tickets := make([][]entity.Ticket[*wrapperspb.Int64Value], tellers)
+	for i := range tellers {
+		telling.Go(func() {
+			for n := range each {
+				ticket, err := add.Tell(t.Context(), counters.Ref(b, fmt.Sprint("c", n%16)), wrapperspb.Int64(1))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				tickets[i] = append(tickets[i], ticket)
+			}
+		})
+	}
+	stopNode(t, a)
+	telling.Wait()
+	for _, told := range tickets {
+		for _, ticket := range told {
+			_, err := ticket.Result(t.Context())
+			for errors.Is(err, entity.ErrRunning) {
+				_, err = ticket.Result(t.Context())
+			}
+			if err != nil {
+				t.Fatal(err)
 			}
 		}
-		l.end(reader)
-		for number := range uint32(w.shards) {
-			for ends(a, number) != ends(b, number) { // what was told last is on its way
-				time.Sleep(time.Millisecond)
-			}
-			readOn(t, reader, number, seen)
+	}
+}
+
+// follow reads the logs of all shards on one node.
+type follow struct {
+	t      *testing.T
+	node   *cluster.Node
+	shards int
+	heard  chan uint32
+	seen   map[uint32]uint64 // records read, by shard
+}
+
+func startFollow(t *testing.T, w *world, n *cluster.Node) *follow {
+	r := &follow{t: t, node: n, shards: w.shards, heard: make(chan uint32, 100_000), seen: map[uint32]uint64{}}
+	t.Cleanup(n.Feed().Watch(func(number uint32) { r.heard <- number }))
+	return r
+}
+
+// readUntilHeardOf reads what is told of until that are so many shards.
+func (r *follow) readUntilHeardOf(shards int) {
+	r.t.Helper()
+	for deadline := time.After(30 * time.Second); len(r.seen) < shards; {
+		select {
+		case number := <-r.heard:
+			readOn(r.t, r.node, number, r.seen)
+		case <-deadline:
+			r.t.Fatalf("only %d of %d shards were heard of", len(r.seen), r.shards)
 		}
+	}
+}
+
+// readAll reads all logs to their ends, as far as any of the nodes knows of them.
+func (r *follow) readAll(nodes ...*cluster.Node) {
+	r.t.Helper()
+	for number := range uint32(r.shards) {
+		end := uint64(0)
+		for _, n := range nodes {
+			end = max(end, ends(n, number))
+		}
+		awaitHead(r.t, r.node, r.heard, number, end)
+		readOn(r.t, r.node, number, r.seen)
 	}
 }
 
@@ -228,6 +329,18 @@ func readOn(t *testing.T, reader *cluster.Node, number uint32, seen map[uint32]u
 			t.Fatalf("records of shard %d from %d: %d, %v", number, seen[number]+1, len(found), err)
 		}
 		seen[number] += uint64(len(found))
+	}
+}
+
+// awaitHead waits until a reader's node knows of a record: it is told of what others have a moment later.
+func awaitHead(t *testing.T, reader *cluster.Node, heard <-chan uint32, number uint32, record uint64) {
+	t.Helper()
+	for deadline := time.After(30 * time.Second); ends(reader, number) < record; {
+		select {
+		case <-heard:
+		case <-deadline:
+			t.Fatalf("shard %d is known up to record %d, not %d", number, ends(reader, number), record)
+		}
 	}
 }
 

@@ -3,9 +3,11 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/skerryhq/skerry/entity"
 	"github.com/skerryhq/skerry/journal"
 )
 
@@ -63,42 +65,71 @@ func (n *Node) Undrain(ctx context.Context, node string) error {
 // Pin has a shard live on a node, over restarts, for as long as that node is ready and may own shards. It
 // is durable as Drain is.
 func (n *Node) Pin(ctx context.Context, shard int, node string) error {
-	if shard < 0 || shard >= n.identity.Shards {
-		return fmt.Errorf("cluster: there is no shard %d: shards are numbered 0 to %d", shard, n.identity.Shards-1)
+	if err := n.checkShard(shard); err != nil {
+		return err
+	}
+	if node == "" {
+		return wrongOrder("a pin names a node")
 	}
 	return n.order(ctx, shardOrder, strconv.Itoa(shard), node)
 }
 
 // Unpin takes back all pins, or those of the shards given.
 func (n *Node) Unpin(ctx context.Context, shards ...int) error {
+	for _, shard := range shards {
+		if err := n.checkShard(shard); err != nil {
+			return err
+		}
+	}
 	o, err := readOrders(ctx, n.registers, n.identity.Shards)
 	if err != nil {
-		return err
+		return unavailable(err)
 	}
-	wanted := map[int]bool{}
-	for _, shard := range shards {
-		wanted[shard] = true
-	}
+	defer n.tellOrders()
 	for _, p := range o.pins {
-		if len(shards) > 0 && !wanted[p.Shard] {
+		if len(shards) > 0 && !slices.Contains(shards, p.Shard) {
 			continue
 		}
-		if err := n.order(ctx, shardOrder, strconv.Itoa(p.Shard), ""); err != nil {
+		if err := n.store(ctx, shardOrder+strconv.Itoa(p.Shard), ""); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+func (n *Node) checkShard(shard int) error {
+	if shard < 0 || shard >= n.identity.Shards {
+		return wrongOrder(fmt.Sprintf("there is no shard %d: shards are numbered 0 to %d", shard, n.identity.Shards-1))
+	}
+	return nil
+}
+
+// wrongOrder refuses an order that nobody can obey.
+func wrongOrder(why string) error {
+	return &entity.Rejection{Code: "skerry/malformed", Message: why}
+}
+
 // order stores one order and has all members read it.
 func (n *Node) order(ctx context.Context, kind, of, value string) error {
 	if len(of) == 0 || len(of) > MaxNodeBytes || len(value) > MaxNodeBytes {
-		return fmt.Errorf("cluster: a node's name has 1 to %d bytes", MaxNodeBytes)
+		return wrongOrder(fmt.Sprintf("a node's name has 1 to %d bytes", MaxNodeBytes))
 	}
-	_, err := journal.Change(ctx, n.registers, journal.Placement, ordersPartition, kind+of, func(now journal.Register) ([]byte, bool) {
+	defer n.tellOrders()
+	return n.store(ctx, kind+of, value)
+}
+
+func (n *Node) store(ctx context.Context, name, value string) error {
+	_, err := journal.Change(ctx, n.registers, journal.Placement, ordersPartition, name, func(now journal.Register) ([]byte, bool) {
 		return []byte(value), string(now.Value) != value
 	})
+	if err != nil {
+		return &entity.Error{Kind: entity.ErrUnknownOutcome, Reason: fmt.Sprintf("the order may have been stored, give it again: %v", err), Cause: err}
+	}
+	return nil
+}
+
+// tellOrders has all members read the operators' orders now.
+func (n *Node) tellOrders() {
 	n.inbox.put(ordersChanged{})
 	n.send(mail{subject: subjectOrders}, nil)
-	return err
 }

@@ -82,7 +82,7 @@ func (t Table) MovesFrom(old Table) []Move {
 // Place decides where each shard belongs. It looks at nothing but the view.
 //
 // Members with a weight that are ready, not drained, not leaving and in reach of
-// the journal are candidates. Pins go first. Each other shard goes to the candidate
+// the journal are candidates; where there are none, those that are merely drained. Pins go first. Each other shard goes to the candidate
 // with its least weighted rendezvous cost; a candidate that more shards want than
 // its cap allows keeps those that cost least there, and the others go to their next
 // choice. This assignment is unique (see [place.settle]), so no order of
@@ -136,6 +136,7 @@ type place struct {
 	owner      []*candidate // by shard
 	pinned     []bool
 	ignored    map[int]string
+	allDrained bool // the candidates are drained: there are no others
 }
 
 func newPlace(v View) *place {
@@ -147,6 +148,7 @@ func newPlace(v View) *place {
 	}
 	newest, total := "", 0
 	away := awayReasons(v)
+	p.allDrained = callBack(v, away)
 	for _, m := range v.members {
 		if m.Weight > 0 && away[m.Node] == 0 {
 			total += m.Weight
@@ -216,6 +218,25 @@ func awayReasons(v View) map[string]Reason {
 		}
 	}
 	return away
+}
+
+// callBack has drained nodes own shards where no other node may: a drain must not end the service. It tells whether it
+// had to.
+func callBack(v View, away map[string]Reason) bool {
+	var drained []string
+	for _, m := range v.members {
+		switch {
+		case m.Weight == 0:
+		case away[m.Node] == 0:
+			return false
+		case away[m.Node] == AwayDrained && m.Ready && !m.Leaving:
+			drained = append(drained, m.Node)
+		}
+	}
+	for _, node := range drained {
+		delete(away, node)
+	}
+	return len(drained) > 0
 }
 
 func stateReason(v View, m Member) Reason {
@@ -337,6 +358,9 @@ func (p *place) explain(shard int, owner *candidate) Placement {
 	}
 	if p.pinned[shard] {
 		return Placement{Node: owner.node, Reason: ByPin}
+	}
+	if p.allDrained {
+		return Placement{Node: owner.node, Reason: AllDrained}
 	}
 	home, preferred := p.choices(shard)
 	switch {

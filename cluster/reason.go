@@ -24,11 +24,13 @@ const (
 	AwayNoJournal
 	// Nowhere means that no member may own shards. Who owns the shard keeps it.
 	Nowhere
+	// AllDrained means that only drained nodes are left to own shards.
+	AllDrained
 )
 
 // String is the word that operators read.
 func (r Reason) String() string {
-	words := []string{"", "rendezvous", "cap", "pin", "newer version", "drain", "leaving", "not ready", "no journal", "no candidate"}
+	words := []string{"", "rendezvous", "cap", "pin", "newer version", "drain", "leaving", "not ready", "no journal", "no candidate", "all are drained"}
 	if int(r) >= len(words) {
 		return fmt.Sprintf("reason %d", uint8(r))
 	}

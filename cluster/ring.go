@@ -34,12 +34,13 @@ func ring(members []Member, self string) []Member {
 	return others[:min(ringWidth, len(others))]
 }
 
-// watchRing looks for the members that this node watches. What comes of it the transport tells.
+// watchRing looks for the members that this node watches, and reads their clocks. Who is gone or silent the transport tells.
 func (n *Node) watchRing(v View) {
 	n.ring = map[string]bool{}
 	for _, m := range ring(v.members, n.self.Incarnation) {
 		n.ring[m.Incarnation] = true
-		n.lookFor(m.Incarnation)
+		peer := transport.Peer{Node: m.Incarnation, Address: m.Peer}
+		n.serving.Go(func() { n.askClock(peer) })
 	}
 }
 
@@ -52,7 +53,7 @@ func (n *Node) lookFor(incarnation string) {
 	n.serving.Go(func() {
 		ctx, cancel := context.WithTimeout(n.ctx, ringPatience)
 		defer cancel()
-		_ = transport.Check(ctx, n.transport, peer) // Config.Gone and Config.Silent are told
+		_ = transport.Check(ctx, n.transport, peer) // what comes of it is told to Config.Gone
 	})
 }
 

@@ -23,7 +23,11 @@ func (n *Node) Call(ctx context.Context, req *entity.Request) (*entity.Response,
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	if req.Key != (entity.CommandKey{}) || req.Query || req.Lookup {
-		return n.follow(ctx, *req)
+		resp, err := n.follow(ctx, *req)
+		if err == nil && req.Async {
+			n.seeThrough(ctx, *req)
+		}
+		return resp, err
 	}
 	keyed, of := *req, journal.Entity{Type: req.Type, ID: req.ID}
 	keyed.Key = n.keys.Open(of, time.Now())

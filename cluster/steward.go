@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"hash/fnv"
+	"slices"
 	"time"
 
 	"github.com/skerryhq/skerry/entity"
@@ -19,10 +20,12 @@ import (
 // An owner that does not answer is overtaken. An owner that refuses has another view, so
 // the asker waits until its own changes, or a while.
 type steward struct {
-	self   Member
-	view   View
-	table  Table
-	fate   func(incarnation string) fate
+	self  Member
+	view  View
+	table Table
+	fate  func(incarnation string) fate
+	// quiet tells that nothing is heard of a member: it may have died, or be cut off.
+	quiet  func(incarnation string) bool
 	shards []stewarded
 	taking int // shards between prepare and claim
 	// crowded: a shard waits for the end of another's take.
@@ -41,6 +44,8 @@ type stewarded struct {
 	// until is when the step under way is given up, or when the next one may be tried.
 	until   int64
 	backoff time.Duration
+	since   int64 // it serves, or did last
+	asked   int   // how often the owner was asked to yield, in vain
 }
 
 // takeState is how far this node is with a shard.
@@ -108,15 +113,20 @@ const (
 	yieldPause = 500 * time.Millisecond
 	// askPatience is how long an owner may take to yield; a handler may be running.
 	askPatience = time.Second
+	// maxAsks is how often an owner is asked that is a member and of which nothing is heard.
+	maxAsks = 5
 	// firstWait and lastWait bound the pause after a refusal, or after having been fenced.
 	firstWait = 100 * time.Millisecond
 	lastWait  = 5 * time.Second
 	// haltedWait is the pause before a shard that halted is tried again.
 	haltedWait = 10 * time.Second
+	// unwantedPause is how often the owner of a shard that belongs elsewhere looks whether it still is the owner, and tells the
+	// other one that it is: what was told once may have been lost.
+	unwantedPause = 5 * time.Second
 )
 
 func newSteward(self Member, shards int, fate func(string) fate) *steward {
-	return &steward{self: self, fate: fate, shards: make([]stewarded, shards)}
+	return &steward{self: self, fate: fate, quiet: func(string) bool { return false }, shards: make([]stewarded, shards)}
 }
 
 // orders returns what is to be done, and forgets it.
@@ -133,7 +143,18 @@ func (s *steward) judged(now int64) {
 			x.until = 0
 		}
 	}
+	s.lookAll()
 	s.tick(now)
+}
+
+// lookAll has this node look whether it still owns what it serves, whenever a process comes or goes. One that is gone may have
+// claimed a shard before, while this one could not hear it: nobody else is there to tell.
+func (s *steward) lookAll() {
+	for i := range s.shards {
+		if s.shards[i].state == serving {
+			s.order(orderLook, uint32(i)) //nolint:gosec // an index of shards
+		}
+	}
 }
 
 // goOn begins with the shards that waited for room.
@@ -153,6 +174,9 @@ func (s *steward) see(now int64, v View) {
 			s.introduce(m.Incarnation)
 		}
 	}
+	if !slices.EqualFunc(before.members, v.members, func(a, b Member) bool { return a.Incarnation == b.Incarnation }) {
+		s.lookAll()
+	}
 	for i := range s.shards {
 		if x := &s.shards[i]; x.state == elsewhere {
 			x.until, x.backoff = 0, 0 // who refused may think otherwise now
@@ -164,7 +188,7 @@ func (s *steward) see(now int64, v View) {
 func (s *steward) introduce(to string) {
 	for i := range s.shards {
 		if x := &s.shards[i]; x.state == serving {
-			s.out = append(s.out, order{kind: sendOwned, shard: uint32(i), to: to, owner: s.self.Incarnation, epoch: x.epoch}) //nolint:gosec // an index of shards
+			s.tellOwned(uint32(i), to) //nolint:gosec // an index of shards
 		}
 	}
 }
@@ -202,7 +226,7 @@ func (s *steward) isMember() bool {
 func (s *steward) consider(now int64, number uint32) {
 	x := &s.shards[number]
 	if !s.wants(number) {
-		s.leave(number)
+		s.leave(now, number)
 		return
 	}
 	if x.until > now {
@@ -210,11 +234,11 @@ func (s *steward) consider(now int64, number uint32) {
 	}
 	switch x.state {
 	case elsewhere:
-		s.begin(now, number)
+		s.begin(number)
 	case ready:
 		s.approach(now, number)
 	case asking: // it has not answered
-		s.claim(number)
+		s.insist(now, number)
 	case preparing, claiming, serving:
 		x.until = 0
 	}
@@ -222,19 +246,43 @@ func (s *steward) consider(now int64, number uint32) {
 
 // leave drops what was begun with a shard that belongs elsewhere. A claim that was sent
 // may be in the log already, so it is seen through.
-func (s *steward) leave(number uint32) {
+func (s *steward) leave(now int64, number uint32) {
 	x := &s.shards[number]
 	switch x.state {
+	case serving:
+		s.keep(now, number)
+		return
 	case preparing, ready, asking:
 		s.settle(x, elsewhere)
 		s.order(orderAbandon, number)
-	case elsewhere, claiming, serving:
+	case elsewhere, claiming:
 	}
 	x.until = 0
 }
 
+// keep serves a shard that belongs elsewhere, until it is taken. Of two nodes of which each thinks that it is the other's
+// turn, or that it is the owner itself, one learns so where it is wrong.
+func (s *steward) keep(now int64, number uint32) {
+	x := &s.shards[number]
+	if x.until > now {
+		return
+	}
+	if m, ok := s.view.Member(s.table.Of(int(number)).Node); ok && x.until != 0 {
+		s.order(orderLook, number)
+		s.tellOwned(number, m.Incarnation)
+	}
+	x.until = now + int64(unwantedPause)
+}
+
+// tellOwned tells another process, or all, that this one has claimed a shard, unless it knows of a newer claim.
+func (s *steward) tellOwned(number uint32, to string) {
+	if x := &s.shards[number]; x.owner == s.self.Incarnation {
+		s.out = append(s.out, order{kind: sendOwned, shard: number, to: to, owner: x.owner, epoch: x.epoch})
+	}
+}
+
 // begin takes up a shard: at once where its owner is known to be gone.
-func (s *steward) begin(now int64, number uint32) {
+func (s *steward) begin(number uint32) {
 	x := &s.shards[number]
 	switch {
 	case s.taking >= maxTaking:
@@ -253,7 +301,7 @@ func (s *steward) begin(now int64, number uint32) {
 func (s *steward) approach(now int64, number uint32) {
 	x := &s.shards[number]
 	switch f := s.fate(x.owner); {
-	case x.owner == "" || x.owner == s.self.Incarnation || f == gone:
+	case x.owner == "" || x.owner == s.self.Incarnation || f == gone || s.isWithoutJournal(x.owner):
 		s.claim(number)
 	case f == present:
 		s.settle(x, asking)
@@ -265,10 +313,31 @@ func (s *steward) approach(now int64, number uint32) {
 	}
 }
 
+// isWithoutJournal tells that a member says it cannot reach the journal: it cannot end what it has begun either.
+func (s *steward) isWithoutJournal(incarnation string) bool {
+	for _, m := range s.view.members {
+		if m.Incarnation == incarnation {
+			return m.JournalLost
+		}
+	}
+	return false
+}
+
+// insist overtakes an owner that does not answer. Of one that nothing is heard of, gossip and the journal tell soon whether it
+// has died or is cut off; then it may be on the side that claims, so for a while it is only asked again.
+func (s *steward) insist(now int64, number uint32) {
+	x := &s.shards[number]
+	if x.asked++; x.asked < maxAsks && s.quiet(x.owner) {
+		s.approach(now, number)
+		return
+	}
+	s.claim(number)
+}
+
 func (s *steward) claim(number uint32) {
 	x := &s.shards[number]
 	s.settle(x, claiming)
-	x.until = 0
+	x.until, x.asked = 0, 0
 	s.order(orderClaim, number)
 }
 
@@ -308,8 +377,12 @@ func (s *steward) happened(now int64, o entity.Ownership) {
 		}
 	case entity.Serving:
 		s.settle(x, serving)
-		x.until, x.backoff = 0, 0
-		s.out = append(s.out, order{kind: sendOwned, shard: o.Shard, owner: o.Owner, epoch: o.Epoch})
+		x.until, x.since = 0, now
+		if x.owner != o.Owner { // it was overtaken while it read the log, when it had nothing to look at
+			s.order(orderLook, o.Shard)
+			return
+		}
+		s.tellOwned(o.Shard, "")
 	case entity.Yielded:
 		if x.yieldsTo != "" {
 			s.out = append(s.out, order{kind: sendYielded, shard: o.Shard, to: x.yieldsTo, epoch: o.Epoch})
@@ -317,6 +390,9 @@ func (s *steward) happened(now int64, o entity.Ownership) {
 	case entity.Resumed:
 		x.yieldsTo = ""
 	case entity.Fenced:
+		if now-x.since > int64(lastWait) { // else they duel: two nodes think for a while that it is theirs
+			x.backoff = 0
+		}
 		s.lost(now, o.Shard, s.wait(x, o.Shard))
 	case entity.Halted:
 		s.lost(now, o.Shard, haltedWait)
@@ -359,11 +435,14 @@ func (s *steward) owned(now int64, number uint32, owner string, epoch uint64) {
 		return
 	}
 	x := &s.shards[number]
-	if !x.learn(owner, epoch) || owner == s.self.Incarnation {
+	if epoch < x.epoch { // who says that it has the shard was not told of a later claim
+		s.out = append(s.out, order{kind: sendRefused, shard: number, to: owner, owner: x.owner, epoch: x.epoch})
+	}
+	if news := x.learn(owner, epoch); owner == s.self.Incarnation || !news && (x.state != serving || epoch != x.epoch) {
 		return
 	}
 	switch x.state {
-	case serving, claiming:
+	case serving, claiming: // told again, it looks again: what it asked for may have come to nothing
 		s.order(orderLook, number)
 	case asking, ready: // of an owner that is none any more
 		s.approach(now, number)
@@ -398,10 +477,14 @@ func (s *steward) refused(now int64, number uint32, from, owner string, epoch ui
 		return
 	}
 	x := &s.shards[number]
-	if x.state != asking || x.owner != from {
+	asked := x.state == asking && x.owner == from
+	switch news := x.learn(owner, epoch); {
+	case news && x.state == serving: // it was overtaken, and whoever tells so was told that it owns the shard
+		s.order(orderLook, number)
 		return
-	}
-	if x.learn(owner, epoch) {
+	case !asked:
+		return
+	case news:
 		s.approach(now, number)
 		return
 	}

@@ -34,6 +34,7 @@ func newTrip(number uint32, req entity.Request) *trip {
 
 // nowhere takes in that there is nobody to send the command to.
 func (t *trip) nowhere() {
+	t.around = false // or it would look for a way without a pause
 	t.lastErr = &entity.Error{Kind: entity.ErrUnavailable, Reason: fmt.Sprintf("no node may own shard %d", t.number), RetryAfter: time.Second}
 }
 
@@ -79,11 +80,15 @@ func isStored(err error) bool {
 // another process than the one that was tried is known to be better, or a way around is.
 func (t *trip) again(r *routes, tried transport.Peer) time.Duration {
 	t.req.Attempt++
-	if next, _, _, ok := r.to(t.number); t.around || ok && next != tried {
+	next, _, _, ok := r.to(t.number)
+	switch {
+	case ok && next != tried:
 		t.pause = 0
-	} else {
-		t.pause = min(max(2*t.pause, firstPause), lastPause)
+		return 0
+	case t.around: // once; where that fails as well the pause grows on
+		return 0
 	}
+	t.pause = min(max(2*t.pause, firstPause), lastPause)
 	return t.pause
 }
 

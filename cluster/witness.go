@@ -159,6 +159,9 @@ func (w *witness) suspect(now int64, incarnation string) {
 	}
 }
 
+// suspected tells that the transport hears nothing of a member.
+func (w *witness) suspected(incarnation string) bool { return w.suspects[incarnation] > w.now }
+
 // lives takes in that a process wrote to a log just now: it fenced this node. If it was thought gone, or was
 // never heard of, it is looked for again.
 func (w *witness) lives(now int64, incarnation string) {

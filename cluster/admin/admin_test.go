@@ -122,6 +122,15 @@ func TestNodesErrorsReachTheClient(t *testing.T) {
 	}
 }
 
+func TestNodeWithoutTheShardTellsWhereItIs(t *testing.T) {
+	t.Parallel()
+	c := dial(t, admin.Entities(&node{err: &entity.MovedError{Shard: 3, Owner: "n2-1", Epoch: 7}}))
+	_, err := c.Inspect(t.Context(), "lot", "1", nil)
+	if !errors.Is(err, entity.ErrUnavailable) || !strings.Contains(err.Error(), "shard 3 belongs to n2-1 since epoch 7: ask that node") {
+		t.Errorf("the client gets %v", err)
+	}
+}
+
 func TestWrongVersionIsMalformed(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -21,7 +22,7 @@ import (
 // ErrUnreachable is wrapped when nothing answers at a client's address.
 var ErrUnreachable = errors.New("no admin listener answers")
 
-// Client looks into a node over its admin listener. It is an [Inspector] and a [ReadSide] and may
+// Client looks into a node over its admin listener. It is an [Inspector], a [ReadSide] and a [Watched], and may
 // be used concurrently. The zero HTTP means http.DefaultClient.
 type Client struct {
 	// Addr is the listener's host:port.
@@ -32,6 +33,7 @@ type Client struct {
 var (
 	_ Inspector = (*Client)(nil)
 	_ ReadSide  = (*Client)(nil)
+	_ Watched   = (*Client)(nil)
 )
 
 // Shards implements Inspector.
@@ -87,6 +89,68 @@ func (c *Client) Pause(ctx context.Context, processor string) error {
 // Resume implements ReadSide.
 func (c *Client) Resume(ctx context.Context, processor string) error {
 	return c.post(ctx, ofProcessor(processor, "resume"))
+}
+
+// Members implements Watched.
+func (c *Client) Members(ctx context.Context) (*adminv1.Members, error) {
+	var m adminv1.Members
+	if err := c.get(ctx, "members", &m); err != nil {
+		return nil, err
+	}
+	return &m, nil
+}
+
+// Placement implements Watched.
+func (c *Client) Placement(ctx context.Context) (*adminv1.Placement, error) {
+	var m adminv1.Placement
+	if err := c.get(ctx, "placement", &m); err != nil {
+		return nil, err
+	}
+	return &m, nil
+}
+
+// Watch implements Watched.
+func (c *Client) Watch(ctx context.Context, after uint64) (*adminv1.ClusterEvents, error) {
+	var m adminv1.ClusterEvents
+	if err := c.get(ctx, "events?after="+strconv.FormatUint(after, 10), &m); err != nil {
+		return nil, err
+	}
+	return &m, nil
+}
+
+// Drain has a node freed of shards. An unknown node is refused unless force says that it may be one. Like all orders it
+// returns when the order is stored; after an error that is not a refusal it may have been.
+func (c *Client) Drain(ctx context.Context, node string, force bool) error {
+	return c.order(ctx, "drain/"+url.PathEscape(node), force)
+}
+
+// Undrain takes back a Drain.
+func (c *Client) Undrain(ctx context.Context, node string) error {
+	return c.order(ctx, "undrain/"+url.PathEscape(node), false)
+}
+
+// Pin has a shard live on a node, for as long as that may own shards.
+func (c *Client) Pin(ctx context.Context, shard int, node string, force bool) error {
+	return c.order(ctx, "pin/"+strconv.Itoa(shard)+"/"+url.PathEscape(node), force)
+}
+
+// Unpin takes back all pins, or those of the shards given.
+func (c *Client) Unpin(ctx context.Context, shards ...int) error {
+	var texts []string
+	for _, s := range shards {
+		texts = append(texts, strconv.Itoa(s))
+	}
+	if len(texts) == 0 {
+		return c.order(ctx, "unpin", false)
+	}
+	return c.order(ctx, "unpin?shards="+strings.Join(texts, ","), false)
+}
+
+func (c *Client) order(ctx context.Context, path string, force bool) error {
+	if force {
+		path += "?force=true"
+	}
+	return c.send(ctx, http.MethodPost, "orders/"+path, &adminv1.Members{})
 }
 
 func ofProcessor(name string, rest ...string) string {

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 
@@ -48,6 +49,10 @@ func (e *entities) entity(w http.ResponseWriter, r *http.Request, typ, id string
 		return
 	}
 	info, err := e.of.Inspect(r.Context(), typ, id, at)
+	var moved *entity.MovedError
+	if errors.As(err, &moved) {
+		err = &entity.Error{Kind: entity.ErrUnavailable, Reason: moved.Error() + ": ask that node"}
+	}
 	if err != nil {
 		gateway.WriteError(w, err)
 		return

@@ -1065,7 +1065,7 @@ func (x *Processor) GetShards() []*ProcessorShard {
 type ProcessorShard struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Shard uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
-	// loading, following, retrying (a command fails), blocked (too many are parked) or halted.
+	// loading, following, retrying (a command fails), blocked (too many are parked), halted, or elsewhere: another node handles it.
 	State  string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
 	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The last record that is done and the last event that is handled.
@@ -1387,6 +1387,889 @@ func (x *ParkedEntity) GetSince() *timestamppb.Timestamp {
 	return nil
 }
 
+// Health is the answer to a probe.
+type Health struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Ok    bool                   `protobuf:"varint,1,opt,name=ok,proto3" json:"ok,omitempty"`
+	// The names of the checks that fail.
+	Failing []string `protobuf:"bytes,2,rep,name=failing,proto3" json:"failing,omitempty"`
+	// Not told to clients.
+	Checks        []*Check `protobuf:"bytes,3,rep,name=checks,proto3" json:"checks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Health) Reset() {
+	*x = Health{}
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Health) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Health) ProtoMessage() {}
+
+func (x *Health) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Health.ProtoReflect.Descriptor instead.
+func (*Health) Descriptor() ([]byte, []int) {
+	return file_skerry_admin_v1_admin_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Health) GetOk() bool {
+	if x != nil {
+		return x.Ok
+	}
+	return false
+}
+
+func (x *Health) GetFailing() []string {
+	if x != nil {
+		return x.Failing
+	}
+	return nil
+}
+
+func (x *Health) GetChecks() []*Check {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
+// Check is one thing that a probe looks at.
+type Check struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// stuck, command, handler, unflushed, journal or ready.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Ok   bool   `protobuf:"varint,2,opt,name=ok,proto3" json:"ok,omitempty"`
+	// How long it has been waiting for, and how long it may.
+	AgeMs   int64 `protobuf:"varint,3,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"`
+	LimitMs int64 `protobuf:"varint,4,opt,name=limit_ms,json=limitMs,proto3" json:"limit_ms,omitempty"`
+	// Where, and why, as far as that is known.
+	Of            string `protobuf:"bytes,5,opt,name=of,proto3" json:"of,omitempty"`
+	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Check) Reset() {
+	*x = Check{}
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Check) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Check) ProtoMessage() {}
+
+func (x *Check) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Check.ProtoReflect.Descriptor instead.
+func (*Check) Descriptor() ([]byte, []int) {
+	return file_skerry_admin_v1_admin_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Check) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Check) GetOk() bool {
+	if x != nil {
+		return x.Ok
+	}
+	return false
+}
+
+func (x *Check) GetAgeMs() int64 {
+	if x != nil {
+		return x.AgeMs
+	}
+	return 0
+}
+
+func (x *Check) GetLimitMs() int64 {
+	if x != nil {
+		return x.LimitMs
+	}
+	return 0
+}
+
+func (x *Check) GetOf() string {
+	if x != nil {
+		return x.Of
+	}
+	return ""
+}
+
+func (x *Check) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Members is the cluster as one node knows it. Nodes that agree tell the same view.
+type Members struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node that tells.
+	Node        string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Incarnation string `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Cluster     string `protobuf:"bytes,3,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	History     string `protobuf:"bytes,4,opt,name=history,proto3" json:"history,omitempty"`
+	Shards      uint32 `protobuf:"varint,5,opt,name=shards,proto3" json:"shards,omitempty"`
+	// A digest of the members, pins and drains.
+	View    string    `protobuf:"bytes,6,opt,name=view,proto3" json:"view,omitempty"`
+	Members []*Member `protobuf:"bytes,7,rep,name=members,proto3" json:"members,omitempty"`
+	Pins    []*Pin    `protobuf:"bytes,8,rep,name=pins,proto3" json:"pins,omitempty"`
+	// Nodes that are to be free of shards, whether they run or not.
+	Drains []string `protobuf:"bytes,9,rep,name=drains,proto3" json:"drains,omitempty"`
+	// Why the operators' orders could not be read, the last time; those read before stand.
+	OrdersError   string `protobuf:"bytes,10,opt,name=orders_error,json=ordersError,proto3" json:"orders_error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Members) Reset() {
+	*x = Members{}
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Members) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Members) ProtoMessage() {}
+
+func (x *Members) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Members.ProtoReflect.Descriptor instead.
+func (*Members) Descriptor() ([]byte, []int) {
+	return file_skerry_admin_v1_admin_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Members) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *Members) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
+}
+
+func (x *Members) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *Members) GetHistory() string {
+	if x != nil {
+		return x.History
+	}
+	return ""
+}
+
+func (x *Members) GetShards() uint32 {
+	if x != nil {
+		return x.Shards
+	}
+	return 0
+}
+
+func (x *Members) GetView() string {
+	if x != nil {
+		return x.View
+	}
+	return ""
+}
+
+func (x *Members) GetMembers() []*Member {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *Members) GetPins() []*Pin {
+	if x != nil {
+		return x.Pins
+	}
+	return nil
+}
+
+func (x *Members) GetDrains() []string {
+	if x != nil {
+		return x.Drains
+	}
+	return nil
+}
+
+func (x *Members) GetOrdersError() string {
+	if x != nil {
+		return x.OrdersError
+	}
+	return ""
+}
+
+// Member is one process of the cluster.
+type Member struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Node        string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Incarnation string                 `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// Where it takes what other nodes send.
+	Peer    string                 `protobuf:"bytes,3,opt,name=peer,proto3" json:"peer,omitempty"`
+	Version string                 `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	Weight  uint32                 `protobuf:"varint,5,opt,name=weight,proto3" json:"weight,omitempty"`
+	Started *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=started,proto3" json:"started,omitempty"`
+	// member, refusing (its sockets refuse connections), rival (another process runs under its node's name) or lost.
+	Standing string `protobuf:"bytes,7,opt,name=standing,proto3" json:"standing,omitempty"`
+	// Of one that is lost: gone, apart (it lives beyond a partition, on the side that may claim) or unsure.
+	Verdict string `protobuf:"bytes,8,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	Ready   bool   `protobuf:"varint,9,opt,name=ready,proto3" json:"ready,omitempty"`
+	// An operator has drained it, or it asked for that itself.
+	Draining bool `protobuf:"varint,10,opt,name=draining,proto3" json:"draining,omitempty"`
+	Leaving  bool `protobuf:"varint,11,opt,name=leaving,proto3" json:"leaving,omitempty"`
+	// It cannot write to the journal.
+	JournalLost bool `protobuf:"varint,12,opt,name=journal_lost,json=journalLost,proto3" json:"journal_lost,omitempty"`
+	// Shards that it owns, as far as this node knows, and those that belong there.
+	Owns          uint32 `protobuf:"varint,13,opt,name=owns,proto3" json:"owns,omitempty"`
+	Belong        uint32 `protobuf:"varint,14,opt,name=belong,proto3" json:"belong,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Member) Reset() {
+	*x = Member{}
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Member) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Member) ProtoMessage() {}
+
+func (x *Member) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Member.ProtoReflect.Descriptor instead.
+func (*Member) Descriptor() ([]byte, []int) {
+	return file_skerry_admin_v1_admin_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Member) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *Member) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
+}
+
+func (x *Member) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *Member) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Member) GetWeight() uint32 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *Member) GetStarted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Started
+	}
+	return nil
+}
+
+func (x *Member) GetStanding() string {
+	if x != nil {
+		return x.Standing
+	}
+	return ""
+}
+
+func (x *Member) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
+	}
+	return ""
+}
+
+func (x *Member) GetReady() bool {
+	if x != nil {
+		return x.Ready
+	}
+	return false
+}
+
+func (x *Member) GetDraining() bool {
+	if x != nil {
+		return x.Draining
+	}
+	return false
+}
+
+func (x *Member) GetLeaving() bool {
+	if x != nil {
+		return x.Leaving
+	}
+	return false
+}
+
+func (x *Member) GetJournalLost() bool {
+	if x != nil {
+		return x.JournalLost
+	}
+	return false
+}
+
+func (x *Member) GetOwns() uint32 {
+	if x != nil {
+		return x.Owns
+	}
+	return 0
+}
+
+func (x *Member) GetBelong() uint32 {
+	if x != nil {
+		return x.Belong
+	}
+	return 0
+}
+
+// Pin is an operator's order that a shard lives on a node.
+type Pin struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Shard         uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pin) Reset() {
+	*x = Pin{}
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pin) ProtoMessage() {}
+
+func (x *Pin) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pin.ProtoReflect.Descriptor instead.
+func (*Pin) Descriptor() ([]byte, []int) {
+	return file_skerry_admin_v1_admin_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Pin) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *Pin) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+// Placement is where each shard is and where it belongs, as one node knows it, in order.
+type Placement struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Incarnation   string                 `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	View          string                 `protobuf:"bytes,3,opt,name=view,proto3" json:"view,omitempty"`
+	Shards        []*PlacedShard         `protobuf:"bytes,4,rep,name=shards,proto3" json:"shards,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Placement) Reset() {
+	*x = Placement{}
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Placement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Placement) ProtoMessage() {}
+
+func (x *Placement) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Placement.ProtoReflect.Descriptor instead.
+func (*Placement) Descriptor() ([]byte, []int) {
+	return file_skerry_admin_v1_admin_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Placement) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *Placement) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
+}
+
+func (x *Placement) GetView() string {
+	if x != nil {
+		return x.View
+	}
+	return ""
+}
+
+func (x *Placement) GetShards() []*PlacedShard {
+	if x != nil {
+		return x.Shards
+	}
+	return nil
+}
+
+// PlacedShard is one shard's place.
+type PlacedShard struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Shard uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	// Who wrote the newest claim known: its node, empty if that is unknown, and its process.
+	Node  string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	Owner string `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
+	Epoch uint64 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Where it belongs, empty if nowhere, and why there; instead is where it would be without that.
+	Belongs string `protobuf:"bytes,5,opt,name=belongs,proto3" json:"belongs,omitempty"`
+	Why     string `protobuf:"bytes,6,opt,name=why,proto3" json:"why,omitempty"`
+	Instead string `protobuf:"bytes,7,opt,name=instead,proto3" json:"instead,omitempty"`
+	// The node that an operator's pin names, and why that is not obeyed.
+	Pin        string `protobuf:"bytes,8,opt,name=pin,proto3" json:"pin,omitempty"`
+	PinIgnored string `protobuf:"bytes,9,opt,name=pin_ignored,json=pinIgnored,proto3" json:"pin_ignored,omitempty"`
+	// What the telling node does with it: elsewhere, preparing, prepared, asking (its owner to yield), claiming, serving, yielding or
+	// halted.
+	State string                 `protobuf:"bytes,10,opt,name=state,proto3" json:"state,omitempty"`
+	Since *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=since,proto3" json:"since,omitempty"`
+	// Whom it asked for the shard, or who asked this one for it.
+	Asked string `protobuf:"bytes,12,opt,name=asked,proto3" json:"asked,omitempty"`
+	// When it tries again what did not go.
+	RetryAt       *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=retry_at,json=retryAt,proto3" json:"retry_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlacedShard) Reset() {
+	*x = PlacedShard{}
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlacedShard) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlacedShard) ProtoMessage() {}
+
+func (x *PlacedShard) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlacedShard.ProtoReflect.Descriptor instead.
+func (*PlacedShard) Descriptor() ([]byte, []int) {
+	return file_skerry_admin_v1_admin_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *PlacedShard) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *PlacedShard) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *PlacedShard) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *PlacedShard) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *PlacedShard) GetBelongs() string {
+	if x != nil {
+		return x.Belongs
+	}
+	return ""
+}
+
+func (x *PlacedShard) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *PlacedShard) GetInstead() string {
+	if x != nil {
+		return x.Instead
+	}
+	return ""
+}
+
+func (x *PlacedShard) GetPin() string {
+	if x != nil {
+		return x.Pin
+	}
+	return ""
+}
+
+func (x *PlacedShard) GetPinIgnored() string {
+	if x != nil {
+		return x.PinIgnored
+	}
+	return ""
+}
+
+func (x *PlacedShard) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *PlacedShard) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *PlacedShard) GetAsked() string {
+	if x != nil {
+		return x.Asked
+	}
+	return ""
+}
+
+func (x *PlacedShard) GetRetryAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RetryAt
+	}
+	return nil
+}
+
+// ClusterEvents is what happened, in order, as one process saw it.
+type ClusterEvents struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Node        string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Incarnation string                 `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Events      []*ClusterEvent        `protobuf:"bytes,3,rep,name=events,proto3" json:"events,omitempty"`
+	// Events before the first of them that were asked for and are no longer known.
+	Missed        uint64 `protobuf:"varint,4,opt,name=missed,proto3" json:"missed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterEvents) Reset() {
+	*x = ClusterEvents{}
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterEvents) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterEvents) ProtoMessage() {}
+
+func (x *ClusterEvents) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterEvents.ProtoReflect.Descriptor instead.
+func (*ClusterEvents) Descriptor() ([]byte, []int) {
+	return file_skerry_admin_v1_admin_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ClusterEvents) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *ClusterEvents) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
+}
+
+func (x *ClusterEvents) GetEvents() []*ClusterEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *ClusterEvents) GetMissed() uint64 {
+	if x != nil {
+		return x.Missed
+	}
+	return 0
+}
+
+// ClusterEvent is something that changed.
+type ClusterEvent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Dense for one process, from 1.
+	Number uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Time   *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	// Of members: joined, left, lost, back, changed, refusing, verdict. Of shards: prepared, asking, yielding, yielded, resumed,
+	// claimed, owned, refused, fenced, halted. Of the node: orders, view, empty.
+	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Whom it is about.
+	Node        string `protobuf:"bytes,4,opt,name=node,proto3" json:"node,omitempty"`
+	Incarnation string `protobuf:"bytes,5,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// The shard it is about, if it is about one.
+	Shard *uint32 `protobuf:"varint,6,opt,name=shard,proto3,oneof" json:"shard,omitempty"`
+	Epoch uint64  `protobuf:"varint,7,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// How long nobody served the shard, as far as this node knows, in microseconds.
+	PauseUs int64 `protobuf:"varint,8,opt,name=pause_us,json=pauseUs,proto3" json:"pause_us,omitempty"`
+	// The whole as a sentence.
+	Text          string `protobuf:"bytes,9,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterEvent) Reset() {
+	*x = ClusterEvent{}
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterEvent) ProtoMessage() {}
+
+func (x *ClusterEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterEvent.ProtoReflect.Descriptor instead.
+func (*ClusterEvent) Descriptor() ([]byte, []int) {
+	return file_skerry_admin_v1_admin_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ClusterEvent) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ClusterEvent) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *ClusterEvent) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ClusterEvent) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *ClusterEvent) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
+}
+
+func (x *ClusterEvent) GetShard() uint32 {
+	if x != nil && x.Shard != nil {
+		return *x.Shard
+	}
+	return 0
+}
+
+func (x *ClusterEvent) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ClusterEvent) GetPauseUs() int64 {
+	if x != nil {
+		return x.PauseUs
+	}
+	return 0
+}
+
+func (x *ClusterEvent) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 var File_skerry_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_skerry_admin_v1_admin_proto_rawDesc = "" +
@@ -1528,7 +2411,86 @@ const file_skerry_admin_v1_admin_proto_rawDesc = "" +
 	"\bcommands\x18\x06 \x01(\x03R\bcommands\x12\x14\n" +
 	"\x05error\x18\a \x01(\tR\x05error\x12\x1a\n" +
 	"\battempts\x18\b \x01(\x03R\battempts\x120\n" +
-	"\x05since\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x05sinceB:Z8github.com/skerryhq/skerry/proto/skerry/admin/v1;adminv1b\x06proto3"
+	"\x05since\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"b\n" +
+	"\x06Health\x12\x0e\n" +
+	"\x02ok\x18\x01 \x01(\bR\x02ok\x12\x18\n" +
+	"\afailing\x18\x02 \x03(\tR\afailing\x12.\n" +
+	"\x06checks\x18\x03 \x03(\v2\x16.skerry.admin.v1.CheckR\x06checks\"\x85\x01\n" +
+	"\x05Check\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
+	"\x02ok\x18\x02 \x01(\bR\x02ok\x12\x15\n" +
+	"\x06age_ms\x18\x03 \x01(\x03R\x05ageMs\x12\x19\n" +
+	"\blimit_ms\x18\x04 \x01(\x03R\alimitMs\x12\x0e\n" +
+	"\x02of\x18\x05 \x01(\tR\x02of\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"\xb7\x02\n" +
+	"\aMembers\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12 \n" +
+	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12\x18\n" +
+	"\acluster\x18\x03 \x01(\tR\acluster\x12\x18\n" +
+	"\ahistory\x18\x04 \x01(\tR\ahistory\x12\x16\n" +
+	"\x06shards\x18\x05 \x01(\rR\x06shards\x12\x12\n" +
+	"\x04view\x18\x06 \x01(\tR\x04view\x121\n" +
+	"\amembers\x18\a \x03(\v2\x17.skerry.admin.v1.MemberR\amembers\x12(\n" +
+	"\x04pins\x18\b \x03(\v2\x14.skerry.admin.v1.PinR\x04pins\x12\x16\n" +
+	"\x06drains\x18\t \x03(\tR\x06drains\x12!\n" +
+	"\forders_error\x18\n" +
+	" \x01(\tR\vordersError\"\x8b\x03\n" +
+	"\x06Member\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12 \n" +
+	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12\x12\n" +
+	"\x04peer\x18\x03 \x01(\tR\x04peer\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\tR\aversion\x12\x16\n" +
+	"\x06weight\x18\x05 \x01(\rR\x06weight\x124\n" +
+	"\astarted\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12\x1a\n" +
+	"\bstanding\x18\a \x01(\tR\bstanding\x12\x18\n" +
+	"\averdict\x18\b \x01(\tR\averdict\x12\x14\n" +
+	"\x05ready\x18\t \x01(\bR\x05ready\x12\x1a\n" +
+	"\bdraining\x18\n" +
+	" \x01(\bR\bdraining\x12\x18\n" +
+	"\aleaving\x18\v \x01(\bR\aleaving\x12!\n" +
+	"\fjournal_lost\x18\f \x01(\bR\vjournalLost\x12\x12\n" +
+	"\x04owns\x18\r \x01(\rR\x04owns\x12\x16\n" +
+	"\x06belong\x18\x0e \x01(\rR\x06belong\"/\n" +
+	"\x03Pin\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\"\x8b\x01\n" +
+	"\tPlacement\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12 \n" +
+	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12\x12\n" +
+	"\x04view\x18\x03 \x01(\tR\x04view\x124\n" +
+	"\x06shards\x18\x04 \x03(\v2\x1c.skerry.admin.v1.PlacedShardR\x06shards\"\xf1\x02\n" +
+	"\vPlacedShard\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x12\x14\n" +
+	"\x05owner\x18\x03 \x01(\tR\x05owner\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12\x18\n" +
+	"\abelongs\x18\x05 \x01(\tR\abelongs\x12\x10\n" +
+	"\x03why\x18\x06 \x01(\tR\x03why\x12\x18\n" +
+	"\ainstead\x18\a \x01(\tR\ainstead\x12\x10\n" +
+	"\x03pin\x18\b \x01(\tR\x03pin\x12\x1f\n" +
+	"\vpin_ignored\x18\t \x01(\tR\n" +
+	"pinIgnored\x12\x14\n" +
+	"\x05state\x18\n" +
+	" \x01(\tR\x05state\x120\n" +
+	"\x05since\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
+	"\x05asked\x18\f \x01(\tR\x05asked\x125\n" +
+	"\bretry_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\aretryAt\"\x94\x01\n" +
+	"\rClusterEvents\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12 \n" +
+	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x125\n" +
+	"\x06events\x18\x03 \x03(\v2\x1d.skerry.admin.v1.ClusterEventR\x06events\x12\x16\n" +
+	"\x06missed\x18\x04 \x01(\x04R\x06missed\"\x8a\x02\n" +
+	"\fClusterEvent\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12.\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04node\x18\x04 \x01(\tR\x04node\x12 \n" +
+	"\vincarnation\x18\x05 \x01(\tR\vincarnation\x12\x19\n" +
+	"\x05shard\x18\x06 \x01(\rH\x00R\x05shard\x88\x01\x01\x12\x14\n" +
+	"\x05epoch\x18\a \x01(\x04R\x05epoch\x12\x19\n" +
+	"\bpause_us\x18\b \x01(\x03R\apauseUs\x12\x12\n" +
+	"\x04text\x18\t \x01(\tR\x04textB\b\n" +
+	"\x06_shardB:Z8github.com/skerryhq/skerry/proto/skerry/admin/v1;adminv1b\x06proto3"
 
 var (
 	file_skerry_admin_v1_admin_proto_rawDescOnce sync.Once
@@ -1542,7 +2504,7 @@ func file_skerry_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_skerry_admin_v1_admin_proto_rawDescData
 }
 
-var file_skerry_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_skerry_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_skerry_admin_v1_admin_proto_goTypes = []any{
 	(*Sections)(nil),              // 0: skerry.admin.v1.Sections
 	(*Section)(nil),               // 1: skerry.admin.v1.Section
@@ -1558,7 +2520,16 @@ var file_skerry_admin_v1_admin_proto_goTypes = []any{
 	(*ProcessorShard)(nil),        // 11: skerry.admin.v1.ProcessorShard
 	(*ParkedEntities)(nil),        // 12: skerry.admin.v1.ParkedEntities
 	(*ParkedEntity)(nil),          // 13: skerry.admin.v1.ParkedEntity
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*Health)(nil),                // 14: skerry.admin.v1.Health
+	(*Check)(nil),                 // 15: skerry.admin.v1.Check
+	(*Members)(nil),               // 16: skerry.admin.v1.Members
+	(*Member)(nil),                // 17: skerry.admin.v1.Member
+	(*Pin)(nil),                   // 18: skerry.admin.v1.Pin
+	(*Placement)(nil),             // 19: skerry.admin.v1.Placement
+	(*PlacedShard)(nil),           // 20: skerry.admin.v1.PlacedShard
+	(*ClusterEvents)(nil),         // 21: skerry.admin.v1.ClusterEvents
+	(*ClusterEvent)(nil),          // 22: skerry.admin.v1.ClusterEvent
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
 }
 var file_skerry_admin_v1_admin_proto_depIdxs = []int32{
 	1,  // 0: skerry.admin.v1.Sections.sections:type_name -> skerry.admin.v1.Section
@@ -1566,22 +2537,31 @@ var file_skerry_admin_v1_admin_proto_depIdxs = []int32{
 	5,  // 2: skerry.admin.v1.Entity.events:type_name -> skerry.admin.v1.Event
 	6,  // 3: skerry.admin.v1.Entity.timers:type_name -> skerry.admin.v1.Timer
 	7,  // 4: skerry.admin.v1.Entity.window:type_name -> skerry.admin.v1.Answer
-	14, // 5: skerry.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
-	14, // 6: skerry.admin.v1.Timer.due:type_name -> google.protobuf.Timestamp
-	14, // 7: skerry.admin.v1.Timer.retry_at:type_name -> google.protobuf.Timestamp
-	14, // 8: skerry.admin.v1.Answer.time:type_name -> google.protobuf.Timestamp
-	14, // 9: skerry.admin.v1.Runtime.started:type_name -> google.protobuf.Timestamp
+	23, // 5: skerry.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	23, // 6: skerry.admin.v1.Timer.due:type_name -> google.protobuf.Timestamp
+	23, // 7: skerry.admin.v1.Timer.retry_at:type_name -> google.protobuf.Timestamp
+	23, // 8: skerry.admin.v1.Answer.time:type_name -> google.protobuf.Timestamp
+	23, // 9: skerry.admin.v1.Runtime.started:type_name -> google.protobuf.Timestamp
 	10, // 10: skerry.admin.v1.Processors.processors:type_name -> skerry.admin.v1.Processor
 	11, // 11: skerry.admin.v1.Processor.shards:type_name -> skerry.admin.v1.ProcessorShard
-	14, // 12: skerry.admin.v1.ProcessorShard.last_error_at:type_name -> google.protobuf.Timestamp
-	14, // 13: skerry.admin.v1.ProcessorShard.retry_at:type_name -> google.protobuf.Timestamp
+	23, // 12: skerry.admin.v1.ProcessorShard.last_error_at:type_name -> google.protobuf.Timestamp
+	23, // 13: skerry.admin.v1.ProcessorShard.retry_at:type_name -> google.protobuf.Timestamp
 	13, // 14: skerry.admin.v1.ParkedEntities.entities:type_name -> skerry.admin.v1.ParkedEntity
-	14, // 15: skerry.admin.v1.ParkedEntity.since:type_name -> google.protobuf.Timestamp
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	23, // 15: skerry.admin.v1.ParkedEntity.since:type_name -> google.protobuf.Timestamp
+	15, // 16: skerry.admin.v1.Health.checks:type_name -> skerry.admin.v1.Check
+	17, // 17: skerry.admin.v1.Members.members:type_name -> skerry.admin.v1.Member
+	18, // 18: skerry.admin.v1.Members.pins:type_name -> skerry.admin.v1.Pin
+	23, // 19: skerry.admin.v1.Member.started:type_name -> google.protobuf.Timestamp
+	20, // 20: skerry.admin.v1.Placement.shards:type_name -> skerry.admin.v1.PlacedShard
+	23, // 21: skerry.admin.v1.PlacedShard.since:type_name -> google.protobuf.Timestamp
+	23, // 22: skerry.admin.v1.PlacedShard.retry_at:type_name -> google.protobuf.Timestamp
+	22, // 23: skerry.admin.v1.ClusterEvents.events:type_name -> skerry.admin.v1.ClusterEvent
+	23, // 24: skerry.admin.v1.ClusterEvent.time:type_name -> google.protobuf.Timestamp
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_skerry_admin_v1_admin_proto_init() }
@@ -1589,13 +2569,14 @@ func file_skerry_admin_v1_admin_proto_init() {
 	if File_skerry_admin_v1_admin_proto != nil {
 		return
 	}
+	file_skerry_admin_v1_admin_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_skerry_admin_v1_admin_proto_rawDesc), len(file_skerry_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
