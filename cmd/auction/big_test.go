@@ -47,7 +47,7 @@ func TestABigHouseIsReadAsItsLotsSay(t *testing.T) {
 	loaded := time.Since(began)
 	waitForReadModel(t, svc)
 	caughtUp := time.Since(began)
-	feed := svc.host.Feed()
+	feed := svc.entities.host.Feed()
 	is, err := cataloguetest.Fold(t.Context(), feed.Records, feed.Shards(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +83,7 @@ func bigStop(t *testing.T, svc *Service) {
 }
 
 func open(t *testing.T, svc *Service, id string) {
-	_, err := auction.OpenLot.Ask(t.Context(), auction.Lots.Ref(svc.host, id), &auctionv1.OpenLot{Title: "A lamp", OpeningCents: 100}, entity.Key("open"))
+	_, err := auction.OpenLot.Ask(t.Context(), auction.Lots.Ref(svc.entities.host, id), &auctionv1.OpenLot{Title: "A lamp", OpeningCents: 100}, entity.Key("open"))
 	if err != nil {
 		t.Error(err)
 	}
@@ -91,7 +91,7 @@ func open(t *testing.T, svc *Service, id string) {
 
 func bidOn(t *testing.T, svc *Service, id string, n int) {
 	bid := &auctionv1.PlaceBid{Bidder: fmt.Sprint("bidder-", n%7), AmountCents: int64(100 + 10*n)}
-	if _, err := auction.PlaceBid.Ask(t.Context(), auction.Lots.Ref(svc.host, id), bid, entity.Key(fmt.Sprint("bid-", n))); err != nil {
+	if _, err := auction.PlaceBid.Ask(t.Context(), auction.Lots.Ref(svc.entities.host, id), bid, entity.Key(fmt.Sprint("bid-", n))); err != nil {
 		t.Error(err)
 	}
 }
@@ -126,7 +126,7 @@ func waitForReadModel(t *testing.T, svc *Service) {
 	t.Helper()
 	for n := range bigLots {
 		var got entity.Receipt
-		_, err := auction.GetLot.Ask(t.Context(), auction.Lots.Ref(svc.host, fmt.Sprint("lot-", n)), &auctionv1.GetLot{Newest: 1}, entity.Receive(&got))
+		_, err := auction.GetLot.Ask(t.Context(), auction.Lots.Ref(svc.entities.host, fmt.Sprint("lot-", n)), &auctionv1.GetLot{Newest: 1}, entity.Receive(&got))
 		if err == nil {
 			err = svc.processors.WaitFor(t.Context(), catalogue.Name, got.Token)
 		}
@@ -143,7 +143,7 @@ func recoveries(t *testing.T, dir string) time.Duration {
 	for range bigRecovered {
 		svc := bigStart(t, dir)
 		began := time.Now()
-		view, err := auction.GetLot.Ask(t.Context(), auction.Lots.Ref(svc.host, "probe"), &auctionv1.GetLot{})
+		view, err := auction.GetLot.Ask(t.Context(), auction.Lots.Ref(svc.entities.host, "probe"), &auctionv1.GetLot{})
 		took = append(took, time.Since(began))
 		if err != nil || view.GetBidCount() != bigBids {
 			t.Fatalf("it has %d bids, %v", view.GetBidCount(), err)

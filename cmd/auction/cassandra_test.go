@@ -13,16 +13,21 @@ import (
 	"github.com/skerryhq/skerry/journal"
 	"github.com/skerryhq/skerry/journal/cassandra"
 	nodes "github.com/skerryhq/skerry/journal/cassandra/launch"
+	"github.com/skerryhq/skerry/readside/postgres/postgrestest"
 )
 
-// node is one Cassandra node for all tests of this package.
-var node nodes.Shared
+// node is one Cassandra node for all tests of this package, tableServer one PostgreSQL.
+var (
+	node        nodes.Shared
+	tableServer postgrestest.Shared
+)
 
-// thenStop stops the node when all tests have run.
+// thenStop stops both when all tests have run.
 type thenStop struct{ *testing.M }
 
 func (m thenStop) Run() int {
 	defer node.Stop()
+	defer tableServer.Stop()
 	return m.M.Run()
 }
 

@@ -39,13 +39,16 @@ func runDemo(ctx context.Context, p program) error {
 		ctx, done = context.WithTimeout(ctx, *bound)
 		defer done()
 	}
-	return withService(ctx, p, s, func(svc *Service) error {
+	return withNodes(ctx, p, s, func(n *nodeGroup) error {
+		svc := n.first()
 		h := &http.Client{Timeout: 10 * time.Second}
 		defer h.CloseIdleConnections()
 		terminal := p.isTerminal(p.out)
 		if terminal {
 			fmt.Fprint(p.out, "\x1b[2J")
 		}
-		return demo.Run(ctx, demo.Config{Client: client.New(svc.HTTP(), h), URL: svc.HTTP(), Seed: *seed, Lots: *lots, Out: p.out, Terminal: terminal})
+		return demo.Run(ctx, demo.Config{
+			Client: client.New(svc.HTTP(), h), URL: svc.HTTP(), Others: n.others(), Seed: *seed, Lots: *lots, Out: p.out, Terminal: terminal,
+		})
 	})
 }

@@ -17,7 +17,7 @@ func explain(err error) error {
 	var remedy string
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		remedy = "stop the program that listens there, or choose another address with -http and -admin (port 0 picks a free one)"
+		remedy = "stop the program that listens there, or choose another address with -http, -admin, -gossip or -peer (port 0 picks a free one)"
 	case errors.Is(err, syscall.EACCES) && !errors.As(err, &path), errors.Is(err, syscall.EADDRNOTAVAIL):
 		remedy = "choose another address with -http and -admin, such as 127.0.0.1:8080"
 	case errors.Is(err, journal.ErrLocked):

@@ -48,8 +48,17 @@ func TestNothingAcknowledgedIsLostWhenTheProcessIsKilled(t *testing.T) {
 	k.run(n, mostStart)
 }
 
-// newKiller builds the program. Its luck is that of SKERRY_SEED, if there is one.
+// newKiller builds the program.
 func newKiller(t *testing.T) *killer {
+	t.Helper()
+	k := &killer{t: t, luck: luckOf(t), bin: build(t), dir: t.TempDir(), http: &http.Client{Timeout: patience}}
+	k.open = func(dir string) (journal.Journal, error) { return pebble.Open(pebble.Config{Dir: dir}) }
+	t.Cleanup(k.http.CloseIdleConnections)
+	return k
+}
+
+// luckOf is that of SKERRY_SEED, if there is one.
+func luckOf(t *testing.T) *rand.Rand {
 	t.Helper()
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("SKERRY_SEED"); text != "" {
@@ -59,10 +68,7 @@ func newKiller(t *testing.T) *killer {
 		}
 	}
 	t.Logf("SKERRY_SEED=%d", seed)
-	k := &killer{t: t, luck: rand.New(rand.NewPCG(seed, 0)), bin: build(t), dir: t.TempDir(), http: &http.Client{Timeout: patience}}
-	k.open = func(dir string) (journal.Journal, error) { return pebble.Open(pebble.Config{Dir: dir}) }
-	t.Cleanup(k.http.CloseIdleConnections)
-	return k
+	return rand.New(rand.NewPCG(seed, 0))
 }
 
 // run kills the program n times under load, and now and then within starting after its start.

@@ -64,7 +64,7 @@ func (h *house) fill(lots, bids int) {
 
 // written stands for all that the house has stored.
 func (h *house) written() journal.Token {
-	feed := h.svc.host.Feed()
+	feed := h.svc.entities.host.Feed()
 	all := journal.Token{History: feed.History()}
 	for shard := range uint32(feed.Shards()) {
 		if head, _ := feed.Head(shard); head.NextOffset() > 1 {
@@ -75,7 +75,7 @@ func (h *house) written() journal.Token {
 }
 
 func (h *house) fillOne(ctx context.Context, n, bids int) error {
-	lot := auction.Lots.Ref(h.svc.host, manyLot(n))
+	lot := auction.Lots.Ref(h.svc.entities.host, manyLot(n))
 	_, err := auction.OpenLot.Ask(ctx, lot, &auctionv1.OpenLot{
 		Title: fmt.Sprintf("Lot %d: one of many things", n), OpeningCents: 1_00,
 		Closing: &auctionv1.OpenLot_ClosesAfter{ClosesAfter: durationpb.New(time.Hour + time.Duration(n)*time.Second)},
@@ -168,7 +168,7 @@ func (h *house) stream(bids int) (onFirst int) {
 		if n == 0 {
 			onFirst++
 		}
-		lot := auction.Lots.Ref(h.svc.host, manyLot(n))
+		lot := auction.Lots.Ref(h.svc.entities.host, manyLot(n))
 		answers.Go(func() { h.bidInside(lot, int64(100_00+i*10)) })
 	}
 	answers.Wait()

@@ -24,6 +24,7 @@ func TestThePage(t *testing.T) {
 	browser := chromium.Start(t)
 	for name, story := range map[string]func(*testing.T, *chromium.Browser){
 		"a bid in one browser appears in another":             aBidAppearsElsewhere,
+		"a bid at one node appears at the others":             aBidAppearsAtOtherNodes,
 		"an unknown outcome is told and asked for again":      anUnknownOutcome,
 		"a rejected bid is explained beside its field":        aRejectedBid,
 		"a cut connection resumes without a hole or a repeat": aCutConnection,

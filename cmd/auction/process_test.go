@@ -8,16 +8,18 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"time"
 )
 
 // process is a running auction, as its user sees it.
 type process struct {
-	http, admin string
-	cmd         *exec.Cmd
-	stderr      bytes.Buffer
-	ended       chan error // gets one value, when the process is gone
+	http, admin  string
+	gossip, peer string // of a member of a cluster
+	cmd          *exec.Cmd
+	stderr       bytes.Buffer
+	ended        chan error // gets one value, when the process is gone
 }
 
 // patience is how long a process may take to start or stop before a test gives up.
@@ -31,15 +33,23 @@ func launch(path, dir string, env []string, args ...string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	ready := make(chan bool, 1)
+	dieWithParent(p.cmd)
+	started, ready := make(chan error), make(chan bool, 1)
 	go func() {
+		runtime.LockOSThread() // the system binds the child's life to the thread that starts it
+		defer runtime.UnlockOSThread()
+		err := p.cmd.Start()
+		started <- err
+		if err != nil {
+			return
+		}
 		ready <- p.listen(stdout)
 		_, _ = io.Copy(io.Discard, stdout)
 		p.ended <- p.cmd.Wait()
 	}()
+	if err := <-started; err != nil {
+		return nil, err
+	}
 	select {
 	case ok := <-ready:
 		if ok {
@@ -61,6 +71,12 @@ func (p *process) listen(stdout io.Reader) bool {
 		}
 		if url, ok := strings.CutPrefix(line, "admin listening on "); ok {
 			p.admin = url
+		}
+		if addr, ok := strings.CutPrefix(line, "gossip listening on "); ok {
+			p.gossip = addr
+		}
+		if addr, ok := strings.CutPrefix(line, "peer listening on "); ok {
+			p.peer = addr
 		}
 		if line == "ready" {
 			return true

@@ -55,7 +55,7 @@ func compareFiles(t *testing.T, data string, open func(dir string) (journal.Jour
 	return behind
 }
 
-func position(t *testing.T, db *sqlite.DB) journal.Token {
+func position(t *testing.T, db tables) journal.Token {
 	t.Helper()
 	tx, err := db.Read().BeginTx(t.Context(), nil)
 	if err != nil {

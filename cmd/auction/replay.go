@@ -130,7 +130,7 @@ func (p program) sendToOwn(ctx context.Context, s Settings, keep bool, send func
 		defer func() { err = errors.Join(err, os.RemoveAll(s.Data)) }()
 	}
 	s.HTTP, s.Admin, s.LogLevel = "127.0.0.1:0", "127.0.0.1:0", max(s.LogLevel, slog.LevelWarn)
-	return withService(ctx, p, s, func(svc *Service) error { return send(svc.HTTP()) })
+	return withNodes(ctx, p, s, func(n *nodeGroup) error { return send(n.first().HTTP()) })
 }
 
 // send sends the bids and prints what came of them. A fault in a lot is an error.

@@ -24,7 +24,7 @@ func TestAReadModelBesideARestoredJournalIsNotServed(t *testing.T) {
 		svc := startWith(t, data, filepath.Join(base, read))
 		defer stopping(t, svc)
 		for _, lot := range lots {
-			if _, err := auction.OpenLot.Ask(t.Context(), auction.Lots.Ref(svc.host, lot), &auctionv1.OpenLot{Title: lot, OpeningCents: 100}); err != nil {
+			if _, err := auction.OpenLot.Ask(t.Context(), auction.Lots.Ref(svc.entities.host, lot), &auctionv1.OpenLot{Title: lot, OpeningCents: 100}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -17,7 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(thenStop{m}, map[string]func(){"auction": main, "post": post, "get": get})
+	testscript.Main(thenStop{m}, map[string]func(){"auction": main, "post": post, "get": get, "relay": relayMain, "wire": wireMain})
 }
 
 // TestScripts tells how the program looks from a shell. Beside testscript's own commands there are

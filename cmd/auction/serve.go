@@ -27,31 +27,56 @@ func serve(ctx context.Context, p program) error {
 	if err := none(found); err != nil {
 		return err
 	}
-	return withService(ctx, p, s, func(svc *Service) error {
+	return withNodes(ctx, p, s, func(n *nodeGroup) error {
 		fmt.Fprintln(p.out, "ready")
-		return svc.Wait(ctx)
+		return n.wait(ctx)
 	})
 }
 
-// withService runs use beside a service, and stops the service in good order afterwards.
-func withService(ctx context.Context, p program, s Settings, use func(*Service) error) error {
-	svc, err := Start(ctx, Config{
-		Dir: s.Data, Journal: s.Journal, Read: s.Read, HTTP: withHost(s.HTTP), Admin: withHost(s.Admin),
-		Shards: s.Shards, AcceptClock: s.AcceptClock, Logger: p.logger(s.LogLevel),
-	})
+// withNodes runs use beside the process' nodes, and stops them in good order afterwards.
+func withNodes(ctx context.Context, p program, s Settings, use func(*nodeGroup) error) error {
+	n, err := startNodes(ctx, s.config(p.logger(s.LogLevel)), s.Nodes)
 	if err != nil {
 		return explain(err)
 	}
-	fmt.Fprintf(p.out, "data in %s\n", s.Data)
+	p.tell(s, n)
+	err = use(n)
+	draining, done := context.WithTimeout(context.WithoutCancel(ctx), s.Drain)
+	defer done()
+	return errors.Join(err, n.stop(draining))
+}
+
+// config is what the settings come to.
+func (s Settings) config(log *slog.Logger) Config {
+	return Config{
+		Dir: s.Data, Journal: s.Journal, Read: s.Read, HTTP: withHost(s.HTTP), Admin: withHost(s.Admin),
+		Shards: s.Shards, AcceptClock: s.AcceptClock, Logger: log, Member: s.member(s.BeyondLoopback),
+	}
+}
+
+// tell prints where everything is.
+func (p program) tell(s Settings, n *nodeGroup) {
+	if s.Journal == "" || !isPostgres(s.Read) {
+		fmt.Fprintf(p.out, "data in %s\n", s.Data)
+	}
 	if s.Journal != "" {
 		fmt.Fprintf(p.out, "journal at %s\n", s.Journal)
 	}
-	fmt.Fprintf(p.out, "http listening on %s\n", svc.HTTP())
-	fmt.Fprintf(p.out, "admin listening on %s\n", svc.Admin())
-	err = use(svc)
-	draining, done := context.WithTimeout(context.WithoutCancel(ctx), s.Drain)
-	defer done()
-	return errors.Join(err, svc.Stop(draining))
+	if isPostgres(s.Read) {
+		fmt.Fprintln(p.out, "read model in PostgreSQL") // its address may have a password
+	}
+	for i, svc := range n.services {
+		of := ""
+		if i > 0 {
+			of = svc.entities.name + " "
+		}
+		fmt.Fprintf(p.out, "%shttp listening on %s\n", of, svc.HTTP())
+		fmt.Fprintf(p.out, "%sadmin listening on %s\n", of, svc.Admin())
+	}
+	if e := n.first().entities; s.isMember() {
+		fmt.Fprintf(p.out, "gossip listening on %s\n", e.gossip)
+		fmt.Fprintf(p.out, "peer listening on %s\n", e.peer)
+	}
 }
 
 func (p program) logger(level slog.Level) *slog.Logger {

@@ -83,3 +83,81 @@ func TestOnlyLoopbackIsListenedOnUnlessToldOtherwise(t *testing.T) {
 		t.Errorf(":80 became %s", got)
 	}
 }
+
+// A process of several needs stores that several can have, and says what it is.
+func TestWhatCannotBeMeantInAClusterIsRefused(t *testing.T) {
+	t.Parallel()
+	const shared = "-journal cassandra://127.0.0.1/k -read postgres://127.0.0.1/auction "
+	for args, want := range map[string]string{
+		"-nodes 0":                      "-nodes is 0: use 1 to 9",
+		"-nodes 10":                     "-nodes is 10: use 1 to 9",
+		"-nodes 3 -join 127.0.0.1:7946": "-nodes runs a whole cluster in this process: leave out",
+		"-nodes 3 -name n1":             "-nodes runs a whole cluster in this process: leave out",
+		"-nodes 3 -http :65530":         "-http is \":65530\": node 3 would listen beyond port 65535",
+		"-nodes 3 -http :http":          "\"http\" is no port",
+		"-name n1":                      "are for one node of several: give -gossip and -peer",
+		"-nodes 3 -rows all":            "-nodes runs a whole cluster in this process: leave out",
+		"-cluster other":                "are for one node of several: give -gossip and -peer",
+		"-rows all":                     "are for one node of several: give -gossip and -peer",
+		"-gateway":                      "are for one node of several: give -gossip and -peer",
+		"-weight 2":                     "are for one node of several: give -gossip and -peer",
+		"-gossip :0":                    "-journal is empty, and the journal in -data belongs to one process",
+		"-join 127.0.0.1:7946 -journal cassandra://127.0.0.1/k":                 "-read is a file, which belongs to one process",
+		"-peer :0 -journal cassandra://127.0.0.1/k -read lots.db":               "give all nodes the same -read postgres://...",
+		shared + "-gossip :0 -weight 0":                                         "-weight is 0: say -gateway",
+		shared + "-gossip :0 -weight 2000":                                      "the weight of node",
+		shared + "-gossip :0 -name " + strings.Repeat("n", 50):                  "has 50 bytes; 1 to 47 are allowed",
+		shared + "-gossip :0 -peer-cert c.pem":                                  "-peer-cert, -peer-key and -peer-ca go together",
+		shared + "-gossip 0.0.0.0:7946":                                         "-gossip is \"0.0.0.0:7946\": other machines could reach it",
+		shared + "-gossip :0 -rows some":                                        "-rows is \"some\": use own, all or none",
+		shared + "-gossip nonsense":                                             "-gossip is \"nonsense\"",
+		shared + "-gossip localhost:7946":                                       "give an IP address and a port, such as 127.0.0.1:7946",
+		shared + "-peer 10.1.1.1:7947":                                          "or give -peer-cert, -peer-key and -peer-ca",
+		shared + "-peer 0.0.0.0:7947 -peer-cert c -peer-key k -peer-ca a":       "every address of this machine: say with -advertise",
+		shared + "-gossip 0.0.0.0:7946 -gossip-keys k":                          "every address of this machine: say with -advertise",
+		shared + "-gossip 0.0.0.0:0 -gossip-keys k -advertise 10.1.1.1":         "give it a port, since -advertise tells other nodes of it",
+		shared + "-gossip 0.0.0.0:7946 -gossip-keys k -advertise 10.1.1.1:7946": "give the IP address at which other nodes reach this one, without a port",
+		shared + "-gossip :0 -join 127.0.0.1":                                   "-join has \"127.0.0.1\": write HOST:PORT",
+	} {
+		if err := checkArgs(args); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s gives %v, want %s", args, err, want)
+		}
+	}
+	for _, args := range []string{
+		"", "-nodes 3", "-nodes 3 -http :0 -admin :0",
+		shared + "-name n1 -gossip :0 -peer :0",
+		shared + "-name n2 -gossip 127.0.0.1:7956 -peer 127.0.0.1:7957 -join 127.0.0.1:7946,127.0.0.1:7948 -weight 2",
+		shared + "-name g -gossip :0 -peer :0 -gateway -join n1.example.org:7946",
+		shared + "-gossip 10.1.1.1:7946 -peer 10.1.1.1:7947 -peer-cert c -peer-key k -peer-ca a -gossip-keys k",
+		shared + "-gossip 0.0.0.0:7946 -peer 0.0.0.0:7947 -advertise 10.1.1.1 -listen-beyond-loopback",
+	} {
+		if err := checkArgs(args); err != nil {
+			t.Errorf("%s gives %v", args, err)
+		}
+	}
+}
+
+func checkArgs(args string) error {
+	var s Settings
+	fs := flag.NewFlagSet("", flag.ContinueOnError)
+	s.register(fs)
+	if _, err := load(fs, strings.Fields(args), func(string) string { return "" }); err != nil {
+		return err
+	}
+	return s.check()
+}
+
+func TestSeveralNodesOfAProcessListenSideBySide(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		address string
+		node    int
+		want    string
+	}{
+		{":8080", 0, "127.0.0.1:8080"}, {":8080", 2, "127.0.0.1:8100"}, {"127.0.0.2:0", 2, "127.0.0.2:0"}, {"[::1]:80", 1, "[::1]:90"},
+	} {
+		if got, err := portOf(c.address, c.node); err != nil || got != c.want {
+			t.Errorf("node %d beside %s listens at %s, %v; want %s", c.node, c.address, got, err, c.want)
+		}
+	}
+}

@@ -1,16 +1,14 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"sync"
+	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -21,11 +19,7 @@ import (
 	auctionv1 "github.com/skerryhq/skerry/cmd/auction/proto/auction/v1"
 	"github.com/skerryhq/skerry/entity"
 	"github.com/skerryhq/skerry/entity/gateway"
-	"github.com/skerryhq/skerry/journal"
-	"github.com/skerryhq/skerry/journal/cassandra"
-	"github.com/skerryhq/skerry/journal/pebble"
 	"github.com/skerryhq/skerry/readside"
-	"github.com/skerryhq/skerry/readside/sqlite"
 	"github.com/skerryhq/skerry/readside/stream"
 )
 
@@ -33,20 +27,22 @@ import (
 type Config struct {
 	Dir         string // of the journal, if it is the embedded one
 	Journal     string // URL of a journal in Cassandra; default: the embedded one in Dir
-	Read        string // file of the read model; default: catalogue.db in Dir
+	Read        string // file of the read model, or URL of one in PostgreSQL; default: catalogue.db in Dir
 	HTTP, Admin string // addresses; port 0 picks one
 	Shards      int
 	AcceptClock bool
 	Logger      *slog.Logger
+	// Member makes the service a node of a cluster. Default: a single node.
+	Member *Member
 }
 
-// Service is a whole node: journal, host, read model, doors. This file is the one to
+// Service is a whole node: stores, entities, read model, doors. This file is the one to
 // copy for a service of your own; only Types, Services, the read model and what is mounted beside
 // the gateway are about auctions.
 type Service struct {
-	journal       journal.Journal
-	host          *entity.Host
-	tables        *sqlite.DB
+	stores        *stores
+	ownsStores    bool
+	entities      entities
 	lots          *catalogue.Catalogue
 	processors    *readside.Runner
 	live          *stream.Stream
@@ -68,68 +64,59 @@ func Services() []protoreflect.ServiceDescriptor {
 // Start brings the parts up from the journal to the doors, so that whoever is let in
 // finds everything running. What was up is stopped again if a later part
 // fails. ctx covers the start only.
-func Start(ctx context.Context, cfg Config) (s *Service, err error) {
-	s = &Service{broken: make(chan error, 2)}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
-			s = nil
-		}
-	}()
-	for _, start := range []func(context.Context, Config) error{s.startHost, s.startReadModel, s.openDoors} {
+func Start(ctx context.Context, cfg Config) (*Service, error) {
+	opened, err := openStores(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	s, err := startOn(ctx, cfg, opened)
+	if err != nil {
+		return nil, errors.Join(err, opened.close())
+	}
+	s.ownsStores = true
+	return s, nil
+}
+
+// startOn starts a service on stores that stay the caller's.
+func startOn(ctx context.Context, cfg Config, on *stores) (s *Service, err error) {
+	s = &Service{stores: on, broken: make(chan error, 2)}
+	for _, start := range []func(context.Context, Config) error{s.startEntities, s.startReadModel, s.openDoors} {
 		if err := start(ctx, cfg); err != nil {
-			return s, err
+			return nil, errors.Join(err, s.abandon(ctx))
 		}
 	}
 	return s, nil
 }
 
-// openJournal opens the journal that the config names. Users and passwords come from the environment: a URL ends in logs.
-func openJournal(ctx context.Context, cfg Config) (journal.Journal, error) {
-	if cfg.Journal == "" {
-		return pebble.Open(pebble.Config{Dir: cfg.Dir, Logger: cfg.Logger})
-	}
-	remote, err := cassandra.ParseURL(cfg.Journal, os.Getenv)
-	if err != nil {
-		return nil, err
-	}
-	remote.Logger = cfg.Logger
-	return cassandra.Open(ctx, remote)
+// abandonPatience bounds the stop of what was up when a later part failed.
+const abandonPatience = 10 * time.Second
+
+func (s *Service) abandon(ctx context.Context) error {
+	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), abandonPatience)
+	defer done()
+	return s.Stop(ctx)
 }
 
-func (s *Service) startHost(ctx context.Context, cfg Config) error {
-	j, err := openJournal(ctx, cfg)
-	if err != nil {
-		return err
+func (s *Service) startEntities(ctx context.Context, cfg Config) (err error) {
+	host := entity.Config{
+		Journal: s.stores.journal, Types: Types(), Shards: cfg.Shards, AcceptClock: cfg.AcceptClock, Logger: cfg.Logger,
 	}
-	s.journal = j
-	s.host, err = entity.Start(ctx, entity.Config{
-		Journal: s.journal, Types: Types(), Shards: cfg.Shards, AcceptClock: cfg.AcceptClock, Logger: cfg.Logger,
-	})
+	s.entities, err = startEntities(ctx, host, cfg.Member)
 	return err
 }
 
-// errReadModel is wrapped when the file of the read model cannot be used.
-var errReadModel = errors.New("the read model")
-
-// startReadModel lets the tables, and the live stream, follow the log.
+// startReadModel lets the tables, and the live stream, follow the log: the tables the shards that this node has, unless
+// a member is told otherwise, for each node writes the rows of its own; the stream all of them.
 func (s *Service) startReadModel(ctx context.Context, cfg Config) (err error) {
-	path := cmp.Or(cfg.Read, filepath.Join(cfg.Dir, "catalogue.db"))
-	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
-		return err
-	}
-	if s.tables, err = sqlite.Open(ctx, sqlite.Config{Path: path, Steps: catalogue.Steps()}); err != nil {
-		return fmt.Errorf("%w: %w", errReadModel, err)
-	}
-	feed := s.host.Feed()
-	s.lots = catalogue.New(s.tables.Write(), s.tables.Read(), feed.History())
+	s.lots = catalogue.New(s.stores.tables.Write(), s.stores.tables.Read(), s.entities.rows.History())
 	s.processors, err = readside.Start(ctx, readside.Config{
-		Source: feed, Processors: []readside.Processor{s.lots.Processor()}, Logger: cfg.Logger,
+		Source: s.entities.rows, Processors: []readside.Processor{s.lots.Processor()}, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return err
 	}
-	live := catalogue.Live(feed)
+	cfg.Member.assign(s.processors, s.entities.rows.Shards())
+	live := catalogue.Live(s.entities.all)
 	live.Logger = cfg.Logger
 	s.live, err = stream.New(live)
 	return err
@@ -137,26 +124,44 @@ func (s *Service) startReadModel(ctx context.Context, cfg Config) (err error) {
 
 // openDoors lets callers and operators in.
 func (s *Service) openDoors(_ context.Context, cfg Config) error {
-	commands, err := gateway.New(gateway.Config{Caller: s.host, Types: Types(), Services: Services(), Logger: cfg.Logger})
+	commands, err := gateway.New(gateway.Config{Caller: s.entities.caller, Types: Types(), Services: Services(), Logger: cfg.Logger})
 	if err != nil {
 		return err
 	}
 	public := http.NewServeMux()
 	public.Handle("/", commands)
 	public.Handle("/v1/stream", s.live)
-	s.lots.Mount(public, s.processors, s.host.Feed(), cfg.Logger)
+	s.lots.Mount(public, s.processors, s.entities.host.Feed(), cfg.Logger)
 	page.Mount(public)
-	operators := admin.New(admin.Entities(s.host), admin.Processors(s.processors), admin.Runtime("auction"), admin.Profiles())
+	mountHealth(public, s.entities.health, admin.HealthConfig{Terse: true}) // whoever probes may not reach the other door
 	if s.public, err = listen(cfg.HTTP, public, cfg.Logger, s.broken); err != nil {
 		return err
 	}
-	s.admin, err = listen(cfg.Admin, operators, cfg.Logger, s.broken)
+	s.admin, err = listen(cfg.Admin, s.operators(), cfg.Logger, s.broken)
 	return err
 }
 
-// Stop takes the parts down from the doors to the journal: no new requests, the ones
-// under way answered, everything written. It waits for that until ctx ends. Only one Stop
-// is allowed.
+// operators is what they see and may do.
+func (s *Service) operators() http.Handler {
+	sections := []admin.Section{admin.Entities(s.entities.host), admin.Processors(s.processors), admin.Runtime("auction"), admin.Profiles()}
+	if s.entities.member != nil {
+		sections = append(sections, admin.Cluster(s.entities.member))
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", admin.New(sections...))
+	mountHealth(mux, s.entities.health, admin.HealthConfig{})
+	return mux
+}
+
+func mountHealth(mux *http.ServeMux, of admin.Prober, cfg admin.HealthConfig) {
+	health := admin.Health(of, cfg)
+	mux.Handle("/livez", health)
+	mux.Handle("/readyz", health)
+}
+
+// Stop takes the parts down from the public door to the journal. A node of a cluster first lets the others have its shards, and
+// answers meanwhile. Then: no new requests, the ones under way answered, everything written. It waits for all that
+// until ctx ends. Only one Stop is allowed.
 func (s *Service) Stop(ctx context.Context) error {
 	var errs []error
 	stop := func(there bool, part func() error) {
@@ -164,14 +169,14 @@ func (s *Service) Stop(ctx context.Context) error {
 			errs = append(errs, part())
 		}
 	}
+	s.entities.handOver(ctx)
 	stop(s.live != nil, func() error { return s.live.Stop(ctx) }) // else its clients would keep the door open
 	stop(s.public != nil, func() error { return s.public.close(ctx) })
-	stop(s.admin != nil, func() error { return s.admin.close(ctx) })
 	stop(s.processors != nil, func() error { return s.processors.Stop(ctx) })
-	stop(s.host != nil, func() error { return s.host.Stop(ctx) })
-	stop(s.journal != nil, func() error { return s.journal.Close() })
+	stop(s.entities.stop != nil, func() error { return s.entities.stop(ctx) })
+	stop(s.admin != nil, func() error { return s.admin.close(ctx) }) // operators see it to the end
 	stop(s.lots != nil, func() error { return s.lots.Close() })
-	stop(s.tables != nil, func() error { return s.tables.Close() })
+	stop(s.ownsStores, s.stores.close)
 	return errors.Join(errs...)
 }
 

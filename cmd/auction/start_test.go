@@ -31,7 +31,7 @@ func ExampleStart() {
 	}
 
 	// From inside: the entity's methods, over the host.
-	lamp := auction.Lots.Ref(svc.host, "lamp")
+	lamp := auction.Lots.Ref(svc.entities.host, "lamp")
 	if _, err := auction.OpenLot.Ask(ctx, lamp, &auctionv1.OpenLot{Title: "A lamp", OpeningCents: 10_00}); err != nil {
 		log.Fatal(err)
 	}

@@ -25,6 +25,7 @@ type benchFlags struct {
 	runs       int
 	asJSON     *bool
 	readSide   readSideFlags
+	cluster    clusterFlags
 	cpuProfile string
 	memProfile string
 }
@@ -45,17 +46,34 @@ func prepareBench(flags *flag.FlagSet, t terminal) action {
 	flags.StringVar(&b.cpuProfile, "cpuprofile", "", "write a CPU profile of all runs to this `file`")
 	flags.StringVar(&b.memProfile, "memprofile", "", "write a profile of all allocations to this `file`")
 	b.readSide.register(flags)
+	b.cluster.register(flags)
 	b.asJSON = jsonFlag(flags)
 	return func(ctx context.Context, _ []string) error {
 		if b.runs < 1 {
 			return fmt.Errorf("%w: -runs %d: use 1 or more", errUsage, b.runs)
 		}
-		measure := b.measure
-		if b.readSide.store != "" {
-			measure = b.measureReadSide
+		measure, err := b.kind()
+		if err != nil {
+			return err
 		}
 		return profiled(b.cpuProfile, b.memProfile, func() error { return measure(ctx, t) })
 	}
+}
+
+// kind is what the flags want measured: commands, a read model or a cluster.
+func (b *benchFlags) kind() (measure func(context.Context, terminal) error, err error) {
+	cluster := b.cluster.nodes != 0
+	switch {
+	case b.cluster.fault != "" && !cluster:
+		return nil, fmt.Errorf("%w: -fault %s: say of how many nodes with -cluster", errUsage, b.cluster.fault)
+	case cluster && b.readSide.store != "":
+		return nil, fmt.Errorf("%w: -cluster and -readside are measured one at a time", errUsage)
+	case cluster:
+		return b.measureCluster, nil
+	case b.readSide.store != "":
+		return b.measureReadSide, nil
+	}
+	return b.measure, nil
 }
 
 // setupFlags declares what all benchmarks share.

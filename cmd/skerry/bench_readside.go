@@ -17,7 +17,7 @@ type readSideFlags struct {
 
 func (r *readSideFlags) register(flags *flag.FlagSet) {
 	flags.StringVar(&r.store, "readside", "", "measure a read model instead of commands: sqlite")
-	flags.IntVar(&r.rate, "rate", 1000, "with -readside: events per second whose lag is measured")
+	flags.IntVar(&r.rate, "rate", 1000, "with -readside or -fault: commands per second, each sent at its time")
 	flags.IntVar(&r.catchUp, "catchup", 0, "with -readside: measure how fast a new processor takes in this many events")
 }
 

@@ -51,7 +51,7 @@ func runOnCassandra(t *testing.T, dir, host string) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"journal": makeJournal, "long": makeLong, "keyspace": nameKeyspace, "same": sameLogs, "flip": flipBit,
+			"journal": makeJournal, "json": checkJSON, "long": makeLong, "keyspace": nameKeyspace, "same": sameLogs, "flip": flipBit,
 			"kill-export": killExport, "kill-import": killImport, "lose-pages": losePages,
 		},
 	})

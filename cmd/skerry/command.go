@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -13,20 +14,25 @@ import (
 type command struct {
 	// name is one word, or two.
 	name string
-	// args names the positional arguments, in order.
+	// args names the positional arguments, in order. Those in brackets may be left out; "..." takes any number.
 	args    []string
 	summary string
 	// prepare declares the command's flags and returns what runs once they are parsed.
 	prepare func(*flag.FlagSet, terminal) action
 }
 
-// action does the work; args are the positional arguments, as many as the command names.
+// action does the work; args are the positional arguments, as many as the command names, or allows.
 type action func(ctx context.Context, args []string) error
 
 // commands is the whole tool. "help" is not in it: it prints this table.
 func commands() []command {
 	return []command{
-		{"shards", nil, "show each shard: owner, epoch, how far log and derived data reach", prepareShards},
+		{"members", nil, "show the nodes of a cluster, how they are, and whether they agree (-addr takes several, with commas)", prepareMembers},
+		{"shards", nil, "show each shard: owner, epoch, how far it is; in a cluster where it belongs, why, and what moves", prepareShards},
+		{"drain", []string{"NODE"}, "free a node of shards and keep it so until undrain", prepareDrain},
+		{"undrain", []string{"NODE"}, "let a node have shards again", prepareUndrain},
+		{"move", []string{"[SHARD]", "[NODE]", "[...]"}, "have a shard live on a node; with -clear, take that back for the shards given, or for all", prepareMove},
+		{"watch", nil, "show what moves in a cluster, live, the recent past first (-addr takes several, with commas)", prepareWatch},
 		{"entity show", []string{"TYPE", "ID"}, "show one entity: state at any version, events, timers, remembered answers", prepareEntityShow},
 		{"processors", nil, "show each processor of the read side: lag, errors, parked entities", prepareProcessors},
 		{"processors parked", []string{"NAME"}, "list the entities that a processor has parked, and why", prepareParked},
@@ -38,7 +44,7 @@ func commands() []command {
 		{"journal export", []string{"ARCHIVE"}, "write a journal into a portable archive, a directory", prepareExport},
 		{"journal import", []string{"ARCHIVE"}, "fill a new journal from an archive", prepareImport},
 		{"journal schema", nil, "print the CQL that makes a journal in Cassandra, to be applied by hand", prepareSchema},
-		{"bench", nil, "measure commands per second, latency, CPU and memory on this machine", prepareBench},
+		{"bench", nil, "measure commands per second, latency, CPU and memory on this machine; with -cluster, forwarding and faults", prepareBench},
 		{"bench recovery", nil, "measure the recovery of an entity with many events and no snapshot", prepareRecovery},
 		{"bench takeover", nil, "measure how long a host takes to own a shard whose pages are far behind its log", prepareTakeover},
 		{"bench passive", nil, "measure what many passive entities leave in memory", preparePassive},
@@ -57,6 +63,8 @@ func dispatch(ctx context.Context, args []string, t terminal) error {
 		return helpOn(args[1:], t)
 	case firstAnswerCommand:
 		return firstAnswer(ctx, args[1:], t)
+	case memberCommand:
+		return runMember(ctx, args[1:], t)
 	}
 	c, rest, err := find(args)
 	if err != nil {
@@ -91,9 +99,9 @@ func (c command) run(ctx context.Context, args []string, t terminal) error {
 		return nil
 	case err != nil:
 		return fmt.Errorf("%w: %w: see skerry help %s", errUsage, err, c.name)
-	case len(positional) < len(c.args):
+	case len(positional) < c.needed():
 		return fmt.Errorf("%w: %s is missing: %s", errUsage, strings.Join(c.args[len(positional):], " and "), c.usage())
-	case len(positional) > len(c.args):
+	case len(positional) > len(c.args) && !slices.Contains(c.args, "[...]"):
 		return fmt.Errorf("%w: %q is too much: %s", errUsage, positional[len(c.args)], c.usage())
 	}
 	return do(ctx, positional)
@@ -115,6 +123,16 @@ func parse(flags *flag.FlagSet, args []string) (positional []string, err error) 
 		}
 		positional, args = append(positional, rest[0]), rest[1:]
 	}
+}
+
+// needed is how many arguments must be there.
+func (c command) needed() (n int) {
+	for _, name := range c.args {
+		if !strings.HasPrefix(name, "[") {
+			n++
+		}
+	}
+	return n
 }
 
 func (c command) usage() string {

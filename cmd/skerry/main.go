@@ -1,7 +1,10 @@
 // Skerry is the operator's tool: it looks into a running service over its
 // admin listener, and measures a machine.
 //
+//	skerry members                     the nodes of a cluster, and whether they agree
 //	skerry shards                      who owns which shard and how far it is
+//	skerry drain NODE                  free a node of shards, before it goes
+//	skerry watch                       what moves, live
 //	skerry entity show TYPE ID         an entity's state, events, timers and window
 //	skerry processors                  how far each processor of the read side is
 //	skerry journal verify              whether a journal is what was written

@@ -28,7 +28,7 @@ func nodeFlags(flags *flag.FlagSet, t terminal) *target {
 	if addr == "" {
 		addr = defaultAddr
 	}
-	flags.StringVar(&n.addr, "addr", addr, "`HOST:PORT` of the service's admin listener (or the environment's SKERRY_ADDR)")
+	flags.StringVar(&n.addr, "addr", addr, "`HOST:PORT` of the service's admin listener, of any node of a cluster (or the environment's SKERRY_ADDR)")
 	flags.DurationVar(&n.timeout, "timeout", defaultTimeout, "wait no longer than this")
 	return n
 }

@@ -119,17 +119,25 @@ func processorTable(w io.Writer, all *adminv1.Processors) error {
 
 // stateOf is the processor's, with a word about shards that do not follow.
 func stateOf(p *adminv1.Processor) string {
-	troubled := 0
+	troubled, here := 0, 0
 	for _, s := range p.GetShards() {
-		if s.GetState() != "following" && s.GetState() != "loading" {
+		switch s.GetState() {
+		case elsewhere:
+			continue
+		case "following", "loading":
+		default:
 			troubled++
 		}
+		here++
 	}
 	if troubled == 0 || p.GetState() != "running" {
 		return p.GetState()
 	}
-	return fmt.Sprintf("%s, %d of %d shards not", p.GetState(), troubled, len(p.GetShards()))
+	return fmt.Sprintf("%s, %d of %d shards not", p.GetState(), troubled, here)
 }
+
+// elsewhere is the state of a shard that another node of the cluster handles.
+const elsewhere = "elsewhere"
 
 // reasonOf is the processor's, or that of its first shard in trouble.
 func reasonOf(p *adminv1.Processor) string {

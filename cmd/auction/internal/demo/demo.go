@@ -13,9 +13,10 @@ import (
 // Config says how the demo runs. Client, URL and Out are required.
 type Config struct {
 	Client *client.Client
-	// URL is the service's, for the hints.
-	URL  string
-	Seed uint64
+	// URL is the service's, for the hints; Others are those of the other nodes, where the same can be seen.
+	URL    string
+	Others []string
+	Seed   uint64
 	// Lots are put up beside those of the house, with bids at random: to see a big house.
 	Lots int
 	// Out gets a picture that is drawn again and again if it is a terminal, else a line

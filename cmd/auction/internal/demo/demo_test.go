@@ -171,13 +171,14 @@ func TestWhatAStrangerBidsIsTold(t *testing.T) {
 func TestThePictureIsDrawnInPlace(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	s := newScreen(Config{Out: &out, URL: "http://x"})
+	s := newScreen(Config{Out: &out, URL: "http://x", Others: []string{"http://y", "http://z"}})
 	lots := []lot{{catalogue[0], "lamp-1", &auctionv1.LotView{PriceCents: 12_50, Leader: "ann", NextBidCents: 13_00, LiveAuction: true}}}
 	if err := s.draw(lots, []string{"something happened"}); err != nil {
 		t.Fatal(err)
 	}
 	got := out.String()
-	if !strings.HasPrefix(got, "\x1b[H") || !strings.HasSuffix(got, "\x1b[J") || !strings.Contains(got, "12.50") || !strings.Contains(got, "something happened") {
+	if !strings.HasPrefix(got, "\x1b[H") || !strings.HasSuffix(got, "\x1b[J") || !strings.Contains(got, "12.50") || !strings.Contains(got, "something happened") ||
+		!strings.Contains(got, "pages show the same, as it happens: http://y http://z") {
 		t.Fatalf("got %q", got)
 	}
 }

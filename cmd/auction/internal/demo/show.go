@@ -30,7 +30,7 @@ func (s *screen) draw(lots []lot, news []string) error {
 	fmt.Fprintf(&b, "Skerry auction, live at %s\n\n", s.cfg.URL)
 	table(&b, lots)
 	fmt.Fprintf(&b, "\n%s\n\n", strings.Join(s.recent, "\n"))
-	hints(&b, s.cfg.URL, lots)
+	hints(&b, s.cfg, lots)
 	// Home, each line cleared behind its text, and the rest of the screen cleared: no flicker.
 	picture := "\x1b[H" + strings.ReplaceAll(b.String(), "\n", "\x1b[K\n") + "\x1b[J"
 	_, err := io.WriteString(s.cfg.Out, picture)
@@ -55,7 +55,7 @@ func (p *plain) draw(lots []lot, news []string) error {
 	if lots[0].id != p.first {
 		p.first = lots[0].id
 		table(&b, lots)
-		hints(&b, p.cfg.URL, lots)
+		hints(&b, p.cfg, lots)
 	}
 	for _, line := range news {
 		fmt.Fprintln(&b, line)
@@ -107,8 +107,12 @@ func dash(s string) string {
 }
 
 // hints say what to try, in commands that work as they stand.
-func hints(w io.Writer, url string, lots []lot) {
+func hints(w io.Writer, cfg Config, lots []lot) {
+	url := cfg.URL
 	fmt.Fprintf(w, "Open %s in a browser; %s/clerk is the clerk's page.\n", url, url)
+	if len(cfg.Others) > 0 {
+		fmt.Fprintf(w, "The other nodes' pages show the same, as it happens: %s\n", strings.Join(cfg.Others, " "))
+	}
 	for _, l := range lots {
 		if l.view.GetClosed() || l.view.GetNextBidCents() == 0 {
 			continue
