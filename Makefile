@@ -21,8 +21,9 @@ generate: ## code from the .proto files
 image: ## at a release: what later changes of the .proto files are held against
 	$$(.ci/tool buf) build --exclude-source-info -o .ci/image.binpb
 
-sim: ## SCHEDULES=n
+sim: ## SCHEDULES=n of the pure machines, then plans for assembled clusters for as long as FOR=10m says
 	.ci/sim $(or $(SCHEDULES),100000)
+	.ci/plans $(or $(FOR),2m)
 
 fuzz: ## EACH=n seconds
 	.ci/fuzz $(or $(EACH),10)

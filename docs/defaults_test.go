@@ -21,7 +21,8 @@ func TestTableOfDefaultsSaysWhatTheCodeSays(t *testing.T) {
 	}
 	for name, dir := range map[string]string{
 		"entity": "../entity", "pebble": "../journal/pebble", "cassandra": "../journal/cassandra", "gateway": "../entity/gateway",
-		"readside": "../readside", "sqlite": "../readside/sqlite", "stream": "../readside/stream",
+		"readside": "../readside", "sqlite": "../readside/sqlite", "postgres": "../readside/postgres", "stream": "../readside/stream",
+		"cluster": "../cluster", "gossip": "../cluster/gossip", "transport": "../cluster/transport",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -83,7 +84,9 @@ func configComments(t *testing.T, dir string) map[string]string {
 					last = strings.Join(strings.Fields(text), " ")
 				}
 				for _, name := range f.Names {
-					comments[name.Name] = last
+					if name.IsExported() {
+						comments[name.Name] = last
+					}
 				}
 			}
 			return false
