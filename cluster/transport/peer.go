@@ -80,10 +80,14 @@ func (p *peer) send(e *Envelope, size int, done func(Answer)) (a Answer, ok, kno
 }
 
 // connecting makes sure that there is a connection, or will be, with the lock held. It returns false while the
-// peer is left alone after a failure.
+// peer is left alone after a failure, and while somebody else finds out whether it is there again: where packets
+// vanish that takes long, and there may be another way.
 func (p *peer) connecting(now time.Time) bool {
-	if p.conn != nil || p.attempt != nil {
+	switch {
+	case p.conn != nil:
 		return true
+	case p.attempt != nil:
+		return p.failures == 0
 	}
 	if now.Before(p.notBefore) {
 		return false
