@@ -83,6 +83,7 @@ type shardActor struct {
 
 	performing bool // Ready is being carried out
 	slow       slowLines
+	troubled   bool // the host knows that the journal does not answer
 
 	pending atomic.Int64 // unanswered commands, counted by the host
 	wake    *time.Timer
@@ -90,6 +91,8 @@ type shardActor struct {
 	live    int
 	bytes   int
 	phase   shard.Phase
+
+	answered replies // since the last append
 
 	serving, drained, stopped chan struct{} // closed once
 	failure                   string        // read after serving is closed
@@ -127,10 +130,12 @@ func (h *Host) machineConfig(number uint32, resetTime bool) shard.Config {
 	stall := max(unflushed/h.cfg.Shards, 1<<20)
 	// Each shard flushes at a time of its own, or all would do it at once, every time.
 	spread := time.Duration(number*7919%64) * time.Second / 32
+	// What a flush costs is by the page, so a page should hold what an entity does in some seconds.
+	const flushAfter = 5 * time.Second
 	return shard.Config{
 		Shard: number, Node: h.cfg.Node, NewBatch: journal.NewBatch, MaxRecordBytes: h.cfg.MaxRecordBytes,
-		FlushBytes: stall / 4, StallBytes: stall, FlushAfter: time.Second + spread,
-		IdleAfter: h.cfg.IdleAfter, ResetTime: resetTime,
+		FlushBytes: stall / 4, StallBytes: stall, FlushAfter: flushAfter + spread,
+		SnapshotBytes: h.cfg.SnapshotBytes, IdleAfter: h.cfg.IdleAfter, ResetTime: resetTime,
 	}
 }
 
@@ -180,7 +185,7 @@ func (a *shardActor) handle(msg any) {
 		recycle(msg)
 	case slotFree:
 		if !a.m.Slot(now) {
-			a.host.slots.give(0, a.host.now())
+			a.host.slots.give(replies{}, a.host.now())
 		}
 	case tick:
 		a.wakeAt = 0

@@ -49,8 +49,11 @@ type Config struct {
 	// the node. Default 8,192 and 256 MiB. Beyond, callers get ErrBusy.
 	MaxPending      int
 	MaxPendingBytes int
-	// MaxAppends bounds the appends under way on the node. Default 0: found while running, by the rate of events.
+	// MaxAppends bounds the appends under way on the node. Default 0: found while running, by how fast commands are answered.
 	MaxAppends int
+	// SnapshotBytes is what an entity stores at least between two snapshots of it, so also about what its recovery
+	// reads beside one. Default 64 KiB. A snapshot waits, besides, until that exceeds its own size, and 1 s.
+	SnapshotBytes int
 	// SlowAfter is how long a command may take before it is logged with the time it spent in each phase. Default 1 s.
 	SlowAfter time.Duration
 }
@@ -105,6 +108,7 @@ func (c Config) limited() (Config, error) {
 		{"MaxPending", &c.MaxPending, 8192},
 		{"MaxPendingBytes", &c.MaxPendingBytes, 256 << 20},
 		{"MaxAppends", &c.MaxAppends, 0},
+		{"SnapshotBytes", &c.SnapshotBytes, 64 << 10},
 	} {
 		if *f.field < 0 {
 			return c, fmt.Errorf("entity: Config.%s is %d; it cannot be negative", f.name, *f.field)

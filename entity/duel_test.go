@@ -20,26 +20,17 @@ import (
 	"github.com/skerryhq/skerry/journal"
 	"github.com/skerryhq/skerry/journal/cassandra"
 	"github.com/skerryhq/skerry/journal/cassandra/launch"
-	"github.com/skerryhq/skerry/journal/journaltest"
 )
 
 // cassandraNode is one Cassandra node for all tests of this package that do nothing to it.
 var cassandraNode launch.Shared
-
-const (
-	duelCallers  = 64
-	duelEntities = 32
-	duelShards   = 4
-	duelTries    = 200
-	duelRound    = 700 * time.Millisecond
-)
 
 // duelTime is how long owners fight: SKERRY_DUEL_SECONDS, or a few seconds.
 func duelTime(t *testing.T) time.Duration {
 	t.Helper()
 	text := os.Getenv("SKERRY_DUEL_SECONDS")
 	if text == "" {
-		return 5 * time.Second
+		return 4 * time.Second
 	}
 	seconds, err := strconv.Atoi(text)
 	if err != nil {
@@ -48,8 +39,9 @@ func duelTime(t *testing.T) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// Several hosts believe at any time that every shard is theirs. New ones claim the logs at once, those before
-// go on for as long as the log lets them, and callers send to all of them.
+// Several owners believe that every shard is theirs, and nothing is between them but the log. Each claims
+// all shards again and again; callers send to all of them, to those that lost as well, give up
+// early and ask again; and answers of the database are lost after it did the work.
 func TestOwnersOnCassandraAnswerEachCommandOnce(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -58,116 +50,263 @@ func TestOwnersOnCassandraAnswerEachCommandOnce(t *testing.T) {
 	for _, owners := range []int{2, 5} {
 		t.Run(fmt.Sprint(owners, " owners"), func(t *testing.T) {
 			t.Parallel()
-			d := newDuel(t, owners)
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-			defer cancel()
-			d.fight(ctx, duelTime(t))
-			d.history.check(t)
-			d.losersHaveLearnt(ctx)
-			d.compareLog(ctx)
+			c := newContested(t, owners)
+			d := newDuel(duelPlan{owners: owners, callers: 192, entities: 96, shards: 8, held: time.Duration(owners) * 140 * time.Millisecond, journal: c.open})
+			d.fight(t.Context(), duelTime(t))
+			c.heal()
+			d.judge(t, c.truth)
+			c.log(t)
 		})
 	}
 }
 
-// duel is hosts that own the same shards, and callers of all of them.
-type duel struct {
-	t       *testing.T
-	owners  int
-	cfg     cassandra.Config
-	history *recording
-	stopped atomic.Bool
-
-	mu       sync.Mutex
-	hosts    []*entity.Host // those that callers send to; the newest are last
-	accepted map[string]string
-	sent     map[string]bool
-	attempts [4]int // by what came of them: answered, unavailable, busy, unknown
+// The same over the journal in memory, with its faults: the checks of the duel can hold.
+func TestOwnersOfAFlakyJournalAnswerEachCommandOnce(t *testing.T) {
+	t.Parallel()
+	memory := journal.NewMemory()
+	d := newDuel(duelPlan{owners: 3, callers: 16, entities: 8, shards: 2, held: 60 * time.Millisecond, journal: func(i int) (journal.Journal, error) {
+		return flaky(memory, uint64(i)), nil
+	}})
+	d.fight(t.Context(), time.Second)
+	d.judge(t, memory)
 }
 
-func newDuel(t *testing.T, owners int) *duel {
+// contested is one keyspace and the owners' ways to it.
+type contested struct {
+	t       *testing.T
+	cfg     cassandra.Config
+	truth   journal.Journal
+	proxies []*launch.Proxy
+}
+
+func newContested(t *testing.T, owners int) *contested {
 	cfg := cassandra.Config{
 		Hosts: cassandraNode.Hosts(t), Keyspace: fmt.Sprintf("duel_%d_%d", owners, time.Now().UnixNano()),
-		Development: true, BucketBytes: 50_000, Logger: slog.New(slog.DiscardHandler),
+		Development: true, BucketBytes: 200_000, Logger: slog.New(slog.DiscardHandler),
 	}
+	truth, err := cassandra.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &contested{t: t, cfg: cfg, truth: truth}
 	t.Cleanup(func() {
-		if err := cassandra.DropKeyspace(context.WithoutCancel(t.Context()), cfg); err != nil {
+		if err := errors.Join(truth.Close(), cassandra.DropKeyspace(context.WithoutCancel(t.Context()), cfg)); err != nil {
 			t.Error(err)
 		}
 	})
-	return &duel{t: t, owners: owners, cfg: cfg, history: newRecording(), accepted: map[string]string{}, sent: map[string]bool{}}
+	return c
 }
 
-// claim starts one more host on all shards. The test's end stops it.
-func (d *duel) claim(ctx context.Context) (*entity.Host, error) {
-	j, err := cassandra.Open(ctx, d.cfg)
+// open returns an owner's own way to the database, through a proxy of its own.
+func (c *contested) open(i int) (journal.Journal, error) {
+	proxy, err := launch.NewProxy(c.cfg.Hosts[0], uint64(i), launch.Faults{Drop: 2, Cut: 1, Delay: 10})
 	if err != nil {
 		return nil, err
 	}
-	h, err := entity.Start(ctx, entity.Config{
-		Journal: j, Types: []entity.Definition{tallies}, Shards: duelShards, Logger: slog.New(slog.DiscardHandler), SlowAfter: time.Minute,
+	c.t.Cleanup(proxy.Stop)
+	cfg := c.cfg
+	cfg.Hosts, cfg.Timeout = []string{proxy.Address()}, 500*time.Millisecond
+	cfg.BucketBytes += int64(i) * 10_000 // owners need not agree where a partition ends
+	j, err := cassandra.Open(c.t.Context(), cfg)
+	proxy.Spoil(true)
+	c.proxies = append(c.proxies, proxy)
+	return j, err
+}
+
+// heal ends the faults.
+func (c *contested) heal() {
+	for _, p := range c.proxies {
+		p.Spoil(false)
+	}
+}
+
+// log tells what the proxies did; without that the duel proves less.
+func (c *contested) log(t *testing.T) {
+	var sum launch.Faults
+	for _, p := range c.proxies {
+		done := p.Spoilt()
+		sum.Drop, sum.Cut, sum.Delay = sum.Drop+done.Drop, sum.Cut+done.Cut, sum.Delay+done.Delay
+	}
+	t.Logf("answers of the database: %d dropped, %d delayed; %d connections cut", sum.Drop, sum.Delay, sum.Cut)
+	if sum == (launch.Faults{}) {
+		t.Error("the proxies were too kind: the test proves little")
+	}
+}
+
+// duelPlan says who fights over what.
+type duelPlan struct {
+	owners, callers, entities, shards int
+	// queries is how many of a hundred calls ask only; 25 by default.
+	queries int
+	// held is about how long an owner lets pass between two claims of all shards.
+	held time.Duration
+	// journal opens owner i's way to the one log. The duel closes it.
+	journal func(i int) (journal.Journal, error)
+	// patience is how long callers may take after the end to learn what became of their commands; 20 s by default.
+	patience time.Duration
+}
+
+// duel is owners of the same shards, and callers of all of them.
+type duel struct {
+	duelPlan
+	history *recording
+	book    *answerBook
+	over    atomic.Bool
+	claims  atomic.Int64
+	began   time.Time
+	took    time.Duration
+
+	owned    []journal.Journal
+	stopping sync.WaitGroup
+
+	mu    sync.Mutex
+	hosts []*entity.Host // those that callers send to; the newest are last
+}
+
+func newDuel(plan duelPlan) *duel {
+	if plan.patience == 0 {
+		plan.patience = 20 * time.Second
+	}
+	if plan.queries == 0 {
+		plan.queries = 25
+	}
+	return &duel{duelPlan: plan, history: newRecording(), book: newAnswerBook()}
+}
+
+// fight lets owners and callers go for that long, and returns when every caller knows what became of its commands, or
+// does not wait any longer.
+func (d *duel) fight(ctx context.Context, howLong time.Duration) {
+	d.during(ctx, func(ctx context.Context) {
+		end := time.AfterFunc(howLong, func() { d.over.Store(true) })
+		defer end.Stop()
+		var owners sync.WaitGroup
+		for i, j := range d.owned {
+			owners.Go(func() { d.owner(ctx, i, j) })
+		}
+		owners.Wait()
+	})
+}
+
+// during starts an owner each and lets callers go on while something is done to them.
+func (d *duel) during(ctx context.Context, something func(context.Context)) {
+	ctx, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	for i := range d.owners {
+		j, err := d.journal(i)
+		if err != nil {
+			d.book.complain("owner %d: %v", i, err)
+			return
+		}
+		d.owned = append(d.owned, j)
+		d.claim(ctx, j)
+	}
+	if len(d.hosts) == 0 {
+		d.book.complain("no owner could start")
+		return
+	}
+	d.began = time.Now()
+	var callers sync.WaitGroup
+	for c := range d.callers {
+		callers.Go(func() { d.caller(ctx, c) })
+	}
+	something(ctx)
+	d.over.Store(true)
+	d.took = time.Since(d.began)
+	impatient := time.AfterFunc(d.patience, giveUp)
+	defer impatient.Stop()
+	callers.Wait()
+}
+
+// owner claims all shards now and then, with a host that knows nothing of those before it.
+func (d *duel) owner(ctx context.Context, i int, j journal.Journal) {
+	rng := rand.New(rand.NewPCG(uint64(d.owners), uint64(i)))
+	for !d.over.Load() {
+		<-time.After(d.held/4 + time.Duration(rng.Int64N(int64(d.held*3/2)))) // the others are left to serve
+		d.claim(ctx, j)
+	}
+}
+
+// claim starts one more host on all shards. The oldest ones are stopped, with whatever they still have to do.
+func (d *duel) claim(ctx context.Context, j journal.Journal) {
+	starting, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	h, err := entity.Start(starting, entity.Config{
+		Journal: j, Types: []entity.Definition{tallies}, Shards: d.shards, Logger: slog.New(slog.DiscardHandler), SlowAfter: time.Minute,
 	})
 	if err != nil {
-		return nil, errors.Join(err, j.Close())
+		return // others have taken a shard before it served, or an answer was lost: it tries again
 	}
-	d.t.Cleanup(func() {
-		stopHost(d.t, h)
-		if err := j.Close(); err != nil {
-			d.t.Error(err)
-		}
+	d.claims.Add(1)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.hosts = append(d.hosts, h)
+	if len(d.hosts) > 2*d.owners {
+		d.stop(d.hosts[0])
+		d.hosts = d.hosts[1:]
+	}
+}
+
+func (d *duel) stop(h *entity.Host) {
+	d.stopping.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		d.wantNoneHalted(ctx, h)
+		_ = h.Stop(ctx) // one that was overtaken may have nobody to drain to
 	})
-	return h, nil
 }
 
-// claimAtOnce starts as many hosts as fight, all at once, and lets callers send to them and to those before them.
-func (d *duel) claimAtOnce(ctx context.Context) {
-	var starting sync.WaitGroup
-	for range d.owners {
-		starting.Go(func() {
-			h, err := d.claim(ctx)
-			if err != nil {
-				d.t.Error(err)
-				return
-			}
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			d.hosts = append(d.hosts, h)
-			if len(d.hosts) > 2*d.owners {
-				d.hosts = d.hosts[1:]
-			}
-		})
+// wantNoneHalted looks whether a shard has met something in its log that cannot be.
+func (d *duel) wantNoneHalted(ctx context.Context, h *entity.Host) {
+	shards, err := h.Shards(ctx)
+	if err != nil {
+		return // too slow to be asked
 	}
-	starting.Wait()
+	for _, s := range shards {
+		if s.Phase == "halted" {
+			d.book.complain("shard %d is halted: %s", s.Shard, s.Reason)
+		}
+	}
 }
 
-func (d *duel) fight(ctx context.Context, howLong time.Duration) {
-	d.claimAtOnce(ctx)
-	var calling sync.WaitGroup
-	for c := range duelCallers {
-		calling.Go(func() { d.caller(ctx, c) })
+// end stops all hosts and closes the owners' journals.
+func (d *duel) end() {
+	d.mu.Lock()
+	for _, h := range d.hosts {
+		d.stop(h)
 	}
-	rounds := 0
-	for end := time.Now().Add(howLong); time.Now().Before(end) && !d.t.Failed(); rounds++ {
-		<-time.After(duelRound) // the owners are left to their fight
-		d.claimAtOnce(ctx)
+	d.hosts = nil
+	d.mu.Unlock()
+	d.stopping.Wait()
+	for _, j := range d.owned {
+		if err := j.Close(); err != nil {
+			d.book.complain("close: %v", err)
+		}
 	}
-	d.stopped.Store(true)
-	calling.Wait()
-	d.t.Logf("%d rounds of %d owners: %d commands acknowledged; attempts: %d answered, %d unavailable, %d busy, %d unknown",
-		rounds, d.owners, len(d.accepted), d.attempts[0], d.attempts[1], d.attempts[2], d.attempts[3])
 }
 
-// caller sends commands and queries, one after the other, each to another host than the last.
+// Histories are checked per entity: callers go on to fresh ones before a history becomes too long for that.
+const duelChapter = 2 * time.Second
+
+// caller sends commands and queries, one after the other, each to any of the hosts.
 func (d *duel) caller(ctx context.Context, c int) {
 	rng := rand.New(rand.NewPCG(uint64(d.owners), uint64(c)))
-	for n := 0; !d.stopped.Load(); n++ {
-		in := operation{entity: fmt.Sprint(rng.IntN(duelEntities)), query: rng.IntN(4) == 0}
+	for n := 0; !d.over.Load(); n++ {
+		chapter := time.Since(d.began) / duelChapter
+		in := operation{entity: fmt.Sprint(int(chapter), "-", rng.IntN(d.entities)), query: rng.IntN(100) < d.queries}
 		if !in.query {
-			in.add = int64(rng.IntN(12) - 2)
+			in.add = int64(rng.IntN(12) - 1)
 		}
-		err := d.history.record(c, in, func() (int64, error) { return d.call(ctx, in, fmt.Sprint(c, "/", n), rng) })
+		key := fmt.Sprint(c, "/", n)
+		if !in.query {
+			in.key = key
+		}
+		err := d.history.record(c, in, func() (int64, error) { return d.call(ctx, in, key, rng) })
 		if err != nil {
-			d.t.Errorf("%+v: %v", in, err)
-			return
+			d.book.complain("%+v: %v", in, err)
+			continue
+		}
+		if !in.query && rng.IntN(16) == 0 {
+			_, _ = d.attempt(ctx, in, key, rng) // the book holds its answer against the first
 		}
 	}
 }
@@ -175,9 +314,9 @@ func (d *duel) caller(ctx context.Context, c int) {
 // call repeats a command with its key, to any of the hosts, until one answers. A command that no host took is
 // known not to have run; one whose outcome some host did not know may have.
 func (d *duel) call(ctx context.Context, in operation, key string, rng *rand.Rand) (int64, error) {
-	var unknown, last error
-	for range duelTries {
-		got, err := d.attempt(ctx, d.any(rng), in, key)
+	var unknown error
+	for {
+		got, err := d.attempt(ctx, in, key, rng)
 		var no *entity.Rejection
 		switch {
 		case err == nil || errors.As(err, &no):
@@ -187,143 +326,44 @@ func (d *duel) call(ctx context.Context, in operation, key string, rng *rand.Ran
 		case !errors.Is(err, entity.ErrUnavailable):
 			return 0, err
 		}
-		last = err
-		<-time.After(time.Duration(rng.IntN(5)) * time.Millisecond) // hosts that lost answer at once
+		if ctx.Err() != nil {
+			return 0, cmpError(unknown, err)
+		}
+		<-time.After(time.Duration(rng.IntN(8)) * time.Millisecond) // hosts that lost answer at once
 	}
-	if unknown != nil {
-		return 0, unknown
+}
+
+func cmpError(first, second error) error {
+	if first != nil {
+		return first
 	}
-	return 0, last
+	return second
+}
+
+// attempt sends once, to the newest host or to any, and in one of three cases with less time than an append may take.
+func (d *duel) attempt(ctx context.Context, in operation, key string, rng *rand.Rand) (int64, error) {
+	if rng.IntN(3) == 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(1+rng.IntN(40))*time.Millisecond)
+		defer cancel()
+	}
+	ref := tallies.Ref(d.any(rng), in.entity)
+	if in.query {
+		got, err := sum.Ask(ctx, ref, &emptypb.Empty{})
+		d.book.count(err)
+		return got.GetValue(), err
+	}
+	got, err := addTo.Ask(ctx, ref, wrapperspb.Int64(in.add), entity.Key(key))
+	d.book.count(err)
+	d.book.hear(key, in.entity, got.GetValue(), err)
+	return got.GetValue(), err
 }
 
 func (d *duel) any(rng *rand.Rand) *entity.Host {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if rng.IntN(2) == 0 {
+		return d.hosts[len(d.hosts)-1]
+	}
 	return d.hosts[rng.IntN(len(d.hosts))]
-}
-
-func (d *duel) attempt(ctx context.Context, to *entity.Host, in operation, key string) (int64, error) {
-	ref := tallies.Ref(to, in.entity)
-	var got *wrapperspb.Int64Value
-	var err error
-	if in.query {
-		got, err = sum.Ask(ctx, ref, &emptypb.Empty{})
-	} else {
-		got, err = addTo.Ask(ctx, ref, wrapperspb.Int64(in.add), entity.Key(key))
-	}
-	d.note(in, key, err)
-	return got.GetValue(), err
-}
-
-func (d *duel) note(in operation, key string, err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	switch {
-	case errors.Is(err, entity.ErrBusy):
-		d.attempts[2]++
-	case errors.Is(err, entity.ErrUnavailable):
-		d.attempts[1]++
-	case errors.Is(err, entity.ErrUnknownOutcome):
-		d.attempts[3]++
-	default:
-		d.attempts[0]++
-	}
-	if in.query {
-		return
-	}
-	d.sent[key] = true
-	if err == nil {
-		d.accepted[key] = in.entity
-	}
-}
-
-// losersHaveLearnt asks every host for every entity once the fight is over: of each shard one
-// host at most still answers, all others know that it is not theirs.
-func (d *duel) losersHaveLearnt(ctx context.Context) {
-	serving := map[uint32]int{}
-	for _, h := range d.hosts {
-		for id := range duelEntities {
-			_, err := sum.Ask(ctx, tallies.Ref(h, fmt.Sprint(id)), &emptypb.Empty{})
-			if err != nil && !errors.Is(err, entity.ErrUnavailable) {
-				d.t.Error(err)
-			}
-		}
-		shards, err := h.Shards(ctx)
-		if err != nil {
-			d.t.Fatal(err)
-		}
-		for _, s := range shards {
-			switch s.Phase {
-			case "serving":
-				serving[s.Shard]++
-			case "fenced":
-			default:
-				d.t.Errorf("shard %d is %s (%s), although another host has claimed it or it is the owner", s.Shard, s.Phase, s.Reason)
-			}
-		}
-	}
-	for shard, n := range serving {
-		if n > 1 {
-			d.t.Errorf("%d hosts serve shard %d", n, shard)
-		}
-	}
-	if len(serving) != duelShards {
-		d.t.Errorf("%d of %d shards are served", len(serving), duelShards)
-	}
-}
-
-// compareLog reads what is stored: each acknowledged command once, and nothing that nobody sent.
-func (d *duel) compareLog(ctx context.Context) {
-	j, err := cassandra.Open(ctx, d.cfg)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	defer func() { _ = j.Close() }() // what counts was read
-	stored := map[entity.CommandKey]int{}
-	claims := 0
-	for shard := range uint32(duelShards) {
-		records, err := journaltest.ReadAll(ctx, j, shard)
-		if err != nil {
-			d.t.Fatal(err)
-		}
-		claims += d.count(records, stored)
-	}
-	known := map[entity.CommandKey]bool{}
-	for key := range d.sent {
-		known[entity.CallerKey(key)] = true
-	}
-	for key := range d.accepted {
-		if n := stored[entity.CallerKey(key)]; n != 1 {
-			d.t.Errorf("command %s to %s was acknowledged; the log has it %d times", key, d.accepted[key], n)
-		}
-	}
-	for key, n := range stored {
-		if n != 1 || !known[key] {
-			d.t.Errorf("the log has command %s %d times (sent: %v)", key, n, known[key])
-		}
-	}
-	d.t.Logf("%d commands in the log, %d claims", len(stored), claims)
-	if claims <= duelShards || len(d.accepted) == 0 {
-		d.t.Errorf("%d claims, %d commands: the owners did not meet", claims, len(d.accepted))
-	}
-}
-
-// count adds the commands of records that stored an event; it returns how many records are claims.
-func (d *duel) count(records []journal.Record, stored map[entity.CommandKey]int) (claims int) {
-	var reader entity.StoredReader
-	for _, rec := range records {
-		if rec.Claim {
-			claims++
-		}
-		err := reader.Each(rec, func(s *entity.Stored) error {
-			if len(s.Events) > 0 {
-				stored[s.Key]++
-			}
-			return nil
-		})
-		if err != nil {
-			d.t.Fatal(err)
-		}
-	}
-	return claims
 }

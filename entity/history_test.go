@@ -445,7 +445,7 @@ func record(t *testing.T, dir string) {
 	for session := range 2 { // two claims, and a tail that no page holds yet
 		j := openPebble(t, data)
 		host, err := entity.Start(t.Context(), entity.Config{
-			Journal: j, Types: historyTypes, Shards: historyShards, Node: fmt.Sprintf("recorder-%d", session),
+			Journal: j, Types: historyTypes, Shards: historyShards, SnapshotBytes: 1, Node: fmt.Sprintf("recorder-%d", session),
 			Clock: func() time.Time { return time.Unix(0, clock.Load()).UTC() },
 		})
 		if err != nil {

@@ -28,9 +28,11 @@ type Host struct {
 	actors *actors
 	shards []*shardActor
 	slots  *slots
-	gate   gate
-	keys   *ClientKeys
-	feed   *Feed
+	gate   gate // of recoveries
+	// What failed and is tried again has gates of its own: a part of the journal that is sick holds up nothing else.
+	regate, repeats gate
+	keys            *ClientKeys
+	feed            *Feed
 
 	// ctx ends when the host has stopped; work counts its goroutines.
 	ctx    context.Context //nolint:containedctx // the life of the host, not of a call
@@ -42,6 +44,7 @@ type Host struct {
 	live         atomic.Int64
 	liveBytes    atomic.Int64
 	pendingBytes atomic.Int64
+	troubles     troubles
 }
 
 // Start claims all shards of the journal and returns once they serve. ctx covers the
@@ -53,7 +56,8 @@ func Start(ctx context.Context, cfg Config) (*Host, error) {
 	}
 	h := &Host{
 		cfg: cfg, log: cfg.Logger, now: cfg.Clock, types: map[string]Definition{},
-		keys: NewClientKeys(), gate: gate{free: maxRecoveries},
+		keys: NewClientKeys(), troubles: troubles{shards: map[uint32]bool{}, takers: map[string]bool{}}, gate: gate{free: maxRecoveries},
+		regate: gate{free: maxRetries}, repeats: gate{free: maxRetries},
 	}
 	for _, t := range cfg.Types {
 		h.types[t.Name()] = t
@@ -61,17 +65,17 @@ func Start(ctx context.Context, cfg Config) (*Host, error) {
 	if err := h.settle(ctx); err != nil {
 		return nil, err
 	}
+	h.gate.slow = &h.regate
 	h.feed = newFeed(h.cfg.Journal, h.history, h.cfg.Shards, cfg.Types)
 	reset, err := h.checkClock(ctx)
 	if err != nil {
 		return nil, err
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
-	limit, adaptive := h.cfg.MaxAppends, false
-	if limit == 0 {
-		limit, adaptive = min(h.cfg.Shards, firstSlots), true
+	h.slots = newSlots(h.cfg.MaxAppends)
+	if h.cfg.MaxAppends == 0 {
+		h.slots = newAdaptiveSlots(h.cfg.Shards)
 	}
-	h.slots = newSlots(limit, h.cfg.Shards, adaptive)
 	h.actors = newActors(h.log)
 	for i := range h.cfg.Shards {
 		h.shards = append(h.shards, h.actors.spawnShard(h, uint32(i), reset))
@@ -83,12 +87,11 @@ func Start(ctx context.Context, cfg Config) (*Host, error) {
 	return h, nil
 }
 
-const (
-	// maxRecoveries bounds the entities that are rebuilt at a time.
-	maxRecoveries = 8
-	// firstSlots is the bound on appends before anything was measured.
-	firstSlots = 48
-)
+// maxRecoveries bounds the entities that are rebuilt at a time.
+const maxRecoveries = 32
+
+// maxRetries bounds the appends of unknown outcome that are sent again at a time, and the recoveries.
+const maxRetries = 4
 
 // expired returns a context that has ended, for a stop that waits for nothing.
 func expired() context.Context {

@@ -51,9 +51,10 @@ var (
 	)
 )
 
+// startHost starts a host that makes snapshots of small entities, too.
 func startHost(t testing.TB, j journal.Journal, change func(*entity.Config)) *entity.Host {
 	t.Helper()
-	cfg := entity.Config{Journal: j, Types: []entity.Definition{tallies}, Shards: 4, Logger: slog.New(slog.DiscardHandler)}
+	cfg := entity.Config{Journal: j, Types: []entity.Definition{tallies}, Shards: 4, SnapshotBytes: 1, Logger: slog.New(slog.DiscardHandler)}
 	if change != nil {
 		change(&cfg)
 	}

@@ -23,6 +23,9 @@ type ShardInfo struct {
 	Live           int `json:"live_entities"`
 	Pending        int `json:"pending_commands"`
 	UnflushedBytes int `json:"unflushed_bytes"`
+	// Behind counts the entities that the flush position has passed although their pages cannot be written: a part of
+	// the journal is sick.
+	Behind int `json:"entities_behind,omitempty"`
 }
 
 // EntityInfo is what an operator sees of one entity. It is read from the journal; looking changes nothing.

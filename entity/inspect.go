@@ -23,7 +23,7 @@ func (h *Host) Shards(ctx context.Context) ([]ShardInfo, error) {
 		}
 		s := ShardInfo{
 			Shard: a.number, Phase: i.Phase.String(), Reason: i.Reason, Owner: i.Owner, Epoch: i.Epoch, Head: i.Head,
-			Flushed: i.Flushed, Offset: i.Offset, Live: i.Live, Pending: i.Pending, UnflushedBytes: i.UnflushedBytes,
+			Flushed: i.Flushed, Offset: i.Offset, Live: i.Live, Pending: i.Pending, UnflushedBytes: i.UnflushedBytes, Behind: i.Late,
 		}
 		if i.Refusing {
 			s.Phase = "refusing"

@@ -131,6 +131,35 @@ func TestASnapshotShortensRecovery(t *testing.T) {
 	}
 }
 
+func TestASmallEntityIsNotWrittenAsASnapshot(t *testing.T) {
+	t.Parallel()
+	const least = 2000
+	of := journal.Entity{Type: "tally", ID: "a"}
+	for _, commands := range []int{5, 100} {
+		j := journal.NewMemory()
+		clock := newSteppedClock()
+		h := startHost(t, j, func(c *entity.Config) { c.Clock, c.SnapshotBytes = clock.Now, least })
+		for range commands {
+			add(t, h, of.ID, 1)
+			clock.step(2 * time.Second)
+		}
+		stopHost(t, h)
+		found, err := j.Snapshots(t.Context(), of)
+		stored := pageBytes(t, j, of)
+		if err != nil || (len(found) > 0) != (stored > 2*least) {
+			t.Errorf("%d snapshots of an entity that stored %d bytes, %v; it needs %d", len(found), stored, err, least)
+		}
+	}
+}
+
+func pageBytes(t *testing.T, j journal.Journal, of journal.Entity) (bytes int) {
+	t.Helper()
+	if err := j.Pages(t.Context(), of, 0, func(p journal.Page) error { bytes += len(p.Body); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return bytes
+}
+
 func TestASlowCommandIsLoggedWithItsPhases(t *testing.T) {
 	t.Parallel()
 	var out lockedBuffer

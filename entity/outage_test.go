@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/skerryhq/skerry/entity"
+	"github.com/skerryhq/skerry/journal"
 	"github.com/skerryhq/skerry/journal/cassandra"
 	"github.com/skerryhq/skerry/journal/cassandra/launch"
 )
@@ -37,6 +38,18 @@ func TestDuringAnOutageCallersAreToldWhatIsKnown(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = j.Close() }() // after the host
+	duringAnOutage(t, j, node.Pause, node.Resume)
+}
+
+// The same over the journal in memory, which is frozen whatever is asked of it.
+func TestDuringAnOutageOfAMemoryCallersAreToldWhatIsKnown(t *testing.T) {
+	t.Parallel()
+	j := newSick(journal.NewMemory())
+	duringAnOutage(t, j, func() error { j.freeze(true); return nil }, func() error { j.freeze(false); return nil })
+}
+
+func duringAnOutage(t *testing.T, j journal.Journal, freeze, thaw func() error) {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	host, err := entity.Start(t.Context(), entity.Config{Journal: j, Types: []entity.Definition{tallies}, Shards: 1, MaxPending: outageQueue, Logger: log})
 	if err != nil {
@@ -48,12 +61,12 @@ func TestDuringAnOutageCallersAreToldWhatIsKnown(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if err := node.Pause(); err != nil {
+	if err := freeze(); err != nil {
 		t.Fatal(err)
 	}
 	o.sendToPassive()
 	o.fillQueue()
-	if err := node.Resume(); err != nil {
+	if err := thaw(); err != nil {
 		t.Fatal(err)
 	}
 	o.goesOn()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/skerryhq/skerry/entity/internal/shard"
@@ -17,8 +18,8 @@ func (a *shardActor) perform() {
 	r := a.m.Ready()
 	if r.NeedSlot {
 		r.NeedSlot = false
-		if a.host.slots.take(a) {
-			a.m.Slot(a.host.now().UnixNano())
+		if now := a.host.now(); a.host.slots.take(a, now) {
+			a.m.Slot(now.UnixNano())
 		}
 	}
 	a.host.feed.publish(a.number, r.Committed)
@@ -76,15 +77,26 @@ func (a *shardActor) run(f func(context.Context) step) {
 	}()
 }
 
-// append sends a record. Its slot goes back with the outcome; claims and repeats
-// have none.
+// append sends a record. Its slot goes back with the outcome, an unknown one as well; claims and repeats have
+// none. Repeats have a small bound of their own, so that a database of which a part is sick is not flooded with
+// them, and those sent the first time go before those that failed again and again.
 func (a *shardActor) append(x shard.Append) {
 	a.host.work.Add(1)
+	if x.Retry && !x.Record.Claim {
+		a.host.repeats.enter(!x.Again, func() {
+			defer a.host.work.Done()
+			slot, err := a.host.cfg.Journal.Append(a.host.ctx, a.number, x.Record)
+			a.then(func(m *shard.Machine, now int64) { m.Appended(now, slot, err) })
+		})
+		return
+	}
+	answered := a.answered
+	a.answered = replies{}
 	go func() {
 		defer a.host.work.Done()
 		slot, err := a.host.cfg.Journal.Append(a.host.ctx, a.number, x.Record)
-		if !x.Record.Claim && !x.Retry {
-			a.host.slots.give(x.Record.Events, a.host.now())
+		if !x.Record.Claim {
+			a.host.slots.give(answered, a.host.now())
 		}
 		a.then(func(m *shard.Machine, now int64) { m.Appended(now, slot, err) })
 	}()
@@ -99,17 +111,27 @@ func (a *shardActor) loadTimers(ctx context.Context, hours shard.HourRange) step
 	return func(m *shard.Machine, now int64) { m.TimersLoaded(now, hours, found, err) }
 }
 
+// derive writes what is derived. Snapshots only shorten recoveries: one that cannot be stored holds up nothing.
 func (a *shardActor) derive(ctx context.Context, d *shard.Derive) error {
-	if err := a.host.cfg.Journal.Derive(ctx, d.Derived); err != nil {
+	err := a.host.cfg.Journal.Derive(ctx, d.Derived)
+	var behind *journal.BehindError
+	if err != nil && !errors.As(err, &behind) {
 		return err
 	}
-	for _, s := range d.Snapshots {
-		if err := a.host.cfg.Journal.SaveSnapshot(ctx, s); err != nil {
-			return err
+	failed := 0
+	for i := 0; i < len(d.Snapshots) && failed < mostSnapshotFailures; i++ {
+		s := &d.Snapshots[i]
+		if why := a.host.cfg.Journal.SaveSnapshot(ctx, *s); why != nil && ctx.Err() == nil {
+			failed++
+			a.host.log.Warn("snapshot was not stored", "type", s.Of.Type, "id", s.Of.ID, "entry", s.Entry, "error", why)
 		}
 	}
-	return nil
+	return err
 }
+
+// mostSnapshotFailures is how many snapshots of one job may fail before the rest is given up: each may take the
+// time of a timeout.
+const mostSnapshotFailures = 3
 
 // toEntities starts, stops and feeds the entities' actors. A state is asked for before
 // the next command goes the same way.
@@ -128,6 +150,9 @@ func (a *shardActor) toEntities(r *shard.Ready) {
 	for _, x := range r.Recovers {
 		a.recover(x)
 	}
+	for _, x := range r.Awaits {
+		x.Entity.Recovery.(*recovery).until.Store(x.Until)
+	}
 }
 
 var handles = sync.Pool{New: func() any { return new(shard.Handled) }}
@@ -138,12 +163,28 @@ func recycle(h *shard.Handled) {
 	handles.Put(h)
 }
 
-// recover rebuilds an entity and starts its actor.
+// recovery is an entity's on its way through the gate. until is when the last of those who want it gives up.
+type recovery struct{ until atomic.Int64 }
+
+// recover rebuilds an entity and starts its actor, if anybody wants it still when its turn comes.
 func (a *shardActor) recover(x shard.Recover) {
 	h, of := a.host, x.Entity.Of
 	h.work.Add(1)
-	h.gate.enter(x.Wanted, func() {
+	waiting := &recovery{}
+	waiting.until.Store(x.Until)
+	x.Entity.Recovery = waiting
+	in := &h.gate
+	if x.Retry {
+		in = &h.regate
+	}
+	in.enter(x.Wanted, func() {
 		defer h.work.Done()
+		if h.now().UnixNano() >= waiting.until.Load() {
+			a.then(func(m *shard.Machine, now int64) {
+				m.Recovered(now, &shard.Recovered{Entity: x.Entity, Generation: x.Generation, Skipped: true})
+			})
+			return
+		}
 		r, def, err := h.recoverEntity(of, x)
 		a.then(func(m *shard.Machine, now int64) {
 			out := shard.Recovered{Entity: x.Entity, Generation: x.Generation}
@@ -165,6 +206,9 @@ func (h *Host) recoverEntity(of journal.Entity, x shard.Recover) (*rebuilt, Defi
 		return nil, nil, brokenError{fmt.Errorf("this program defines no type %q", of.Type)}
 	}
 	r, err := h.rebuild(h.ctx, def, of, x.Pinned, x.UpTo)
+	if errors.Is(err, journal.ErrCorrupt) {
+		err = brokenError{err}
+	}
 	return r, def, err
 }
 
@@ -179,7 +223,11 @@ func (a *shardActor) deliver() {
 func (a *shardActor) answer(ans *shard.Answer) {
 	c := ans.Command.Tag.(*pending)
 	a.pending.Add(-1)
-	a.logSlow(&c.Command, ans)
+	now := a.host.now().UnixNano()
+	if ans.Kind == shard.Reply && !c.Query {
+		a.answered.add(replies{1, time.Duration(now - c.Arrived)})
+	}
+	a.logSlow(&c.Command, ans, now)
 	if c.async {
 		a.finish(c, ans)
 		return
@@ -202,8 +250,7 @@ func (a *shardActor) finish(c *pending, ans *shard.Answer) {
 }
 
 // logSlow names the phase in which a slow command spent its time.
-func (a *shardActor) logSlow(c *shard.Command, ans *shard.Answer) {
-	now := a.host.now().UnixNano()
+func (a *shardActor) logSlow(c *shard.Command, ans *shard.Answer, now int64) {
 	if now-c.Arrived < int64(a.host.cfg.SlowAfter) || !a.slow.allow(now, a) {
 		return
 	}
@@ -271,8 +318,15 @@ const evictions = 4
 
 // tellPhase lets the host know what it waits for.
 func (a *shardActor) tellPhase() {
+	if trouble := a.m.Trouble(); (trouble != "") != a.troubled {
+		a.troubled = trouble != ""
+		a.host.troubles.notice(a.host, a.number, trouble, a.m.Phase() == shard.Serving)
+	}
 	if phase := a.m.Phase(); phase != a.phase {
 		a.host.feed.follow(a.number, phase == shard.Serving)
+		if phase == shard.Fenced {
+			a.host.troubles.taken(a.host, a.number, a.m.Owner())
+		}
 		if a.phase == shard.Starting {
 			if phase != shard.Serving {
 				a.failure = a.m.Info().Reason

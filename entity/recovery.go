@@ -2,9 +2,9 @@ package entity
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -41,6 +41,10 @@ func (h *Host) rebuild(ctx context.Context, def Definition, of journal.Entity, p
 // readSnapshot takes the newest snapshot that can be read. One that cannot is ignored.
 func (h *Host) readSnapshot(ctx context.Context, r *rebuilt, def Definition, of journal.Entity) error {
 	found, err := h.cfg.Journal.Snapshots(ctx, of)
+	if errors.Is(err, journal.ErrCorrupt) {
+		h.log.Warn("snapshots ignored", "type", of.Type, "id", of.ID, "error", err)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("read the snapshots: %w", err)
 	}
@@ -194,47 +198,4 @@ func eachPaged(page []byte, visit func([]byte) error) error {
 		page = page[n+m:]
 	}
 	return nil
-}
-
-// gate bounds the recoveries under way. Those with waiting commands go first.
-type gate struct {
-	mu            sync.Mutex
-	free          int
-	first, second []func()
-}
-
-// enter runs f, on a goroutine of its own, as soon as there is room.
-func (g *gate) enter(wanted bool, f func()) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	switch {
-	case g.free > 0:
-		g.free--
-		go g.run(f)
-	case wanted:
-		g.first = append(g.first, f)
-	default:
-		g.second = append(g.second, f)
-	}
-}
-
-func (g *gate) run(f func()) {
-	for f != nil {
-		f()
-		f = g.next()
-	}
-}
-
-func (g *gate) next() (f func()) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	switch {
-	case len(g.first) > 0:
-		f, g.first = g.first[0], g.first[1:]
-	case len(g.second) > 0:
-		f, g.second = g.second[0], g.second[1:]
-	default:
-		g.free++
-	}
-	return f
 }

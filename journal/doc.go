@@ -15,6 +15,9 @@
 // Pages (the entries of one entity), snapshots and the timer index are
 // derived: written later, from committed records, and rebuilt when lost.
 //
+// Beside the logs a journal has small values that belong to no shard: what is settled once
+// ([Journal.Settle]), what changes by compare-and-set ([Registers]), and who is alive ([Witnesses]).
+//
 // Implementations: [Memory] in this package, for tests and as the model of
 // the others; Pebble for one machine in the folder pebble. Each passes the
 // contract suite in journaltest.

@@ -57,7 +57,7 @@ type Log interface {
 // written from committed records only, and two owners may write the same.
 type Store interface {
 	// Derive writes pages and changes of the timer index. Nothing is promised about
-	// which part is stored when it fails; the caller repeats it.
+	// which part is stored when it fails; the caller repeats it. A journal that knows more returns a *BehindError.
 	Derive(ctx context.Context, d Derived) error
 
 	// Pages calls visit with each page of an entity that holds an entry after

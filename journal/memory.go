@@ -23,6 +23,9 @@ type Memory struct {
 	timers   map[uint32][]Timer
 	entities map[Entity]*memoryEntity
 	settled  map[string]string
+
+	registers map[memoryPartition]map[string]Register
+	witnesses map[string]Witness // by address
 }
 
 // memoryLog is the log of one shard.
@@ -44,6 +47,9 @@ func NewMemory() *Memory {
 		timers:   map[uint32][]Timer{},
 		entities: map[Entity]*memoryEntity{},
 		settled:  map[string]string{},
+
+		registers: map[memoryPartition]map[string]Register{},
+		witnesses: map[string]Witness{},
 	}
 }
 

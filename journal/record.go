@@ -44,6 +44,9 @@ type Header struct {
 	SetsTime bool
 	// Checksum is the CRC-32C of the encoded entries.
 	Checksum uint32
+	// Behind names the entities whose pages are not complete up to Flushed, as EncodeBehind returns it; empty if
+	// there are none. It is a string so that headers compare.
+	Behind string
 }
 
 // NextOffset is the offset that the first event after the record gets.
@@ -82,6 +85,7 @@ const (
 	headerTimersFrom  = 10
 	headerSetsTime    = 11
 	headerChecksum    = 12
+	headerBehind      = 13
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -96,8 +100,8 @@ func NewRecord(h Header, entries [][]byte) Record {
 	// The entries are laid down first, behind room for the header, so that
 	// they are copied once.
 	const room = 160
-	need := room + len(h.Writer) + size
-	buf := make([]byte, room+len(h.Writer), need)
+	front := room + len(h.Writer) + len(h.Behind)
+	buf := make([]byte, front, front+size)
 	body := buf
 	for _, e := range entries {
 		body = protowire.AppendTag(body, recordEntries, protowire.BytesType)
@@ -144,6 +148,10 @@ func (h Header) appendTo(b []byte) []byte {
 	if h.Checksum != 0 {
 		b = protowire.AppendTag(b, headerChecksum, protowire.Fixed32Type)
 		b = protowire.AppendFixed32(b, h.Checksum)
+	}
+	if h.Behind != "" {
+		b = protowire.AppendTag(b, headerBehind, protowire.BytesType)
+		b = protowire.AppendString(b, h.Behind)
 	}
 	return b
 }
@@ -217,6 +225,7 @@ func parseHeader(b []byte) (Header, error) {
 		Number: pb.GetNumber(), Epoch: pb.GetEpoch(), Writer: pb.GetWriter(), Claim: pb.GetClaim(),
 		Time: pb.GetTimeNs(), FirstOffset: pb.GetFirstOffset(), Events: pb.GetEvents(), Flushed: pb.GetFlushed(),
 		TimersFromHour: pb.GetTimersFromHour(), SetsTime: pb.GetSetsTime(), Checksum: pb.GetChecksum(),
+		Behind: string(pb.GetBehind()),
 	}
 	if len(pb.GetBatch()) != len(h.Batch) {
 		return Header{}, fmt.Errorf("%w: record %d: a batch id of %d bytes", ErrCorrupt, h.Number, len(pb.GetBatch()))

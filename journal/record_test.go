@@ -24,6 +24,7 @@ func genHeader(t *rapid.T) Header {
 		Flushed:        rapid.Uint64().Draw(t, "flushed"),
 		TimersFromHour: rapid.Int64().Draw(t, "timers from hour"),
 		SetsTime:       rapid.Bool().Draw(t, "sets time"),
+		Behind:         rapid.StringN(0, 64, 9000).Draw(t, "behind"),
 	}
 	copy(h.Batch[:], rapid.SliceOfN(rapid.Byte(), len(h.Batch), len(h.Batch)).Draw(t, "batch"))
 	return h
@@ -54,7 +55,7 @@ func genEntries(t *rapid.T) (entries []*logv1.Entry, encoded [][]byte) {
 func generated(h Header) *logv1.Header {
 	return &logv1.Header{
 		Number: h.Number, Epoch: h.Epoch, Writer: h.Writer, Batch: h.Batch[:], Claim: h.Claim, TimeNs: h.Time, FirstOffset: h.FirstOffset,
-		Events: h.Events, Flushed: h.Flushed, TimersFromHour: h.TimersFromHour, SetsTime: h.SetsTime, Checksum: h.Checksum,
+		Events: h.Events, Flushed: h.Flushed, TimersFromHour: h.TimersFromHour, SetsTime: h.SetsTime, Checksum: h.Checksum, Behind: []byte(h.Behind),
 	}
 }
 

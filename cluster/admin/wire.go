@@ -20,6 +20,7 @@ func shardsToWire(infos []entity.ShardInfo) *adminv1.Shards {
 			Shard: s.Shard, Phase: s.Phase, Reason: s.Reason, Owner: s.Owner, Epoch: s.Epoch,
 			Head: s.Head, Flushed: s.Flushed, Offset: s.Offset,
 			LiveEntities: int64(s.Live), PendingCommands: int64(s.Pending), UnflushedBytes: int64(s.UnflushedBytes),
+			EntitiesBehind: int64(s.Behind),
 		})
 	}
 	return m
@@ -32,6 +33,7 @@ func shardsFromWire(m *adminv1.Shards) []entity.ShardInfo {
 			Shard: s.GetShard(), Phase: s.GetPhase(), Reason: s.GetReason(), Owner: s.GetOwner(), Epoch: s.GetEpoch(),
 			Head: s.GetHead(), Flushed: s.GetFlushed(), Offset: s.GetOffset(),
 			Live: int(s.GetLiveEntities()), Pending: int(s.GetPendingCommands()), UnflushedBytes: int(s.GetUnflushedBytes()),
+			Behind: int(s.GetEntitiesBehind()),
 		})
 	}
 	return infos

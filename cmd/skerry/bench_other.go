@@ -30,6 +30,24 @@ func prepareRecovery(flags *flag.FlagSet, t terminal) action {
 	}
 }
 
+func prepareTakeover(flags *flag.FlagSet, t terminal) action {
+	var o bench.Takeover
+	setupFlags(flags, &o.Setup, t)
+	flags.IntVar(&o.TailBytes, "tail", 4<<20, "`bytes` of payload that no page holds")
+	flags.IntVar(&o.Runs, "runs", 5, "take over this often and print the median")
+	asJSON := jsonFlag(flags)
+	return func(ctx context.Context, _ []string) error {
+		if err := checked(o.Check(), t); err != nil {
+			return err
+		}
+		f, err := o.Run(ctx)
+		if err != nil {
+			return err
+		}
+		return report(t.out, *asJSON, f, "a host with a tail of %d events (%d bytes) serves after %.2f ms (median of %v)\n", f.Events, f.TailBytes, f.TakeoverMS, f.RunsMS)
+	}
+}
+
 func preparePassive(flags *flag.FlagSet, t terminal) action {
 	var p bench.Passive
 	setupFlags(flags, &p.Setup, t)

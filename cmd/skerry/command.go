@@ -40,6 +40,7 @@ func commands() []command {
 		{"journal schema", nil, "print the CQL that makes a journal in Cassandra, to be applied by hand", prepareSchema},
 		{"bench", nil, "measure commands per second, latency, CPU and memory on this machine", prepareBench},
 		{"bench recovery", nil, "measure the recovery of an entity with many events and no snapshot", prepareRecovery},
+		{"bench takeover", nil, "measure how long a host takes to own a shard whose pages are far behind its log", prepareTakeover},
 		{"bench passive", nil, "measure what many passive entities leave in memory", preparePassive},
 		{"bench start", nil, "measure from process start to first answer on a large journal", prepareStart},
 		{"version", nil, "print the version of this program", prepareVersion},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 
 	"github.com/skerryhq/skerry/journal"
 	"github.com/skerryhq/skerry/journal/cassandra"
@@ -17,7 +18,7 @@ import (
 type place struct {
 	where    string
 	terminal terminal
-	// mayBeNew lets an embedded journal be made where there is none.
+	// mayBeNew lets a journal be made where there is none.
 	mayBeNew bool
 }
 
@@ -41,7 +42,7 @@ func (p *place) with(ctx context.Context, do func(journal.Journal) error) error 
 
 func (p *place) open(ctx context.Context) (journal.Journal, error) {
 	if isCassandra(p.where) {
-		return openJournal(ctx, p.where, p.terminal)
+		return p.openCassandra(ctx)
 	}
 	if made, err := filepath.Glob(filepath.Join(p.where, "MANIFEST-*")); err == nil && len(made) == 0 && !p.mayBeNew {
 		return nil, fmt.Errorf("%s holds no journal: name the directory that the service was given", p.where)
@@ -51,6 +52,46 @@ func (p *place) open(ctx context.Context) (journal.Journal, error) {
 		return nil, fmt.Errorf("%w\nAn embedded journal belongs to one process: stop the service, or work on a copy of a snapshot of the file system", err)
 	}
 	return j, err
+}
+
+// openCassandra makes no keyspace for a verb that only looks, though the URL may be the one that a service makes it by.
+func (p *place) openCassandra(ctx context.Context) (journal.Journal, error) {
+	cfg, err := cassandra.ParseURL(p.where, p.terminal.getenv)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	if !p.mayBeNew && (cfg.Development || cfg.CreateSchema) {
+		look := cfg
+		look.Development, look.CreateSchema = false, false
+		j, err := cassandra.Open(ctx, look)
+		switch {
+		case err == nil:
+			err = j.Close()
+		case errors.Is(err, cassandra.ErrUnsafe):
+			err = nil // what development allows
+		case errors.Is(err, cassandra.ErrSchema):
+			err = fmt.Errorf("%s holds no journal: name the keyspace that the service was given: %w", cfg.Keyspace, err)
+		}
+		if err != nil {
+			return nil, remedy(err)
+		}
+	}
+	return openJournal(ctx, p.where, p.terminal)
+}
+
+// remedy adds to what a journal in Cassandra says how this program's user mends it.
+func remedy(err error) error {
+	text := err.Error()
+	switch {
+	case errors.Is(err, cassandra.ErrSchema):
+		return fmt.Errorf("%w (create=1 in the URL)", err)
+	case errors.Is(err, cassandra.ErrUnsafe):
+		return fmt.Errorf("%w (for development: dev=1 in the URL)", err)
+	case strings.Contains(text, "Provided username") || strings.Contains(text, "authentic"):
+		return fmt.Errorf("%w\nThe login is %s, with the password in the file that %s names, or in %s", err,
+			cassandra.UserVariable, cassandra.PasswordFileVariable, cassandra.PasswordVariable)
+	}
+	return err
 }
 
 // openJournal opens the journal at a directory or URL. Its warnings go to the terminal.
@@ -70,7 +111,7 @@ func openJournal(ctx context.Context, where string, t terminal) (journal.Journal
 	cfg.Logger = log
 	j, err := cassandra.Open(ctx, cfg)
 	if err != nil {
-		return nil, err
+		return nil, remedy(err)
 	}
 	return j, nil
 }

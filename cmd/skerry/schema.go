@@ -12,6 +12,9 @@ import (
 )
 
 // schemaFlags are those of "skerry journal schema".
+// defaultFactor is how many replicas production wants.
+const defaultFactor = 3
+
 type schemaFlags struct {
 	keyspace   string
 	factor     int
@@ -22,7 +25,7 @@ type schemaFlags struct {
 func prepareSchema(flags *flag.FlagSet, t terminal) action {
 	var s schemaFlags
 	flags.StringVar(&s.keyspace, "keyspace", "skerry", "the keyspace's `name`")
-	flags.IntVar(&s.factor, "replication-factor", 3, "replicas in each data centre")
+	flags.IntVar(&s.factor, "replication-factor", defaultFactor, "replicas in each data centre")
 	flags.Var(&s.centres, "dc", "replicas in the data centres named, and in no other, such as `east=3,west=3`")
 	flags.StringVar(&s.compaction, "compaction", cassandra.DefaultCompaction, "compaction of all tables, in `CQL`")
 	asJSON := jsonFlag(flags)
@@ -46,6 +49,10 @@ func (s schemaFlags) statements() ([]string, error) {
 	switch {
 	case !plainName.MatchString(s.keyspace):
 		return nil, fmt.Errorf("-keyspace %q: use up to 48 lower-case letters, digits and underscores, a letter first", s.keyspace)
+	case len(s.centres) > 0 && s.factor != defaultFactor:
+		return nil, fmt.Errorf("-replication-factor %d and -dc %s: give the number with each data centre, as in -dc east=%d", s.factor, &s.centres, s.factor)
+	case s.compaction != "" && !strings.HasPrefix(s.compaction, "{"):
+		return nil, fmt.Errorf("-compaction %s: give the map of CQL, as in {'class': 'LeveledCompactionStrategy'}", s.compaction)
 	case s.factor < 1:
 		return nil, fmt.Errorf("-replication-factor %d: use 3, or 1 for development", s.factor)
 	}

@@ -26,6 +26,7 @@ type sample struct {
 	facts  map[string]string
 	// pending is the timers that are pending at the end.
 	pending map[pendingName]journal.Timer
+	makers  []*logMaker
 }
 
 // newSample makes a journal whose shards have some records each. Pages are written behind every
@@ -41,6 +42,7 @@ func newSample(t testing.TB, seed uint64, shards, records int) *sample {
 	}
 	for i := range shards {
 		l := &logMaker{sample: s, random: rand.New(rand.NewPCG(seed, uint64(i))), shard: i, entities: map[journal.Entity]*logv1.Entry{}, pages: map[journal.Entity][][]byte{}}
+		s.makers = append(s.makers, l)
 		for range records {
 			l.next(t)
 		}

@@ -10,8 +10,7 @@ import (
 
 // VerifyConfig says what is checked. Zero fields mean the defaults named here.
 type VerifyConfig struct {
-	// Journal is read only. Nobody may write to it meanwhile: what comes after its shard's head
-	// was read looks like damage. Required.
+	// Journal is read only. A service may append to it meanwhile. Required.
 	Journal journal.Journal
 	// MaxFindings bounds Report.Findings; 100 by default.
 	MaxFindings int
@@ -31,6 +30,10 @@ const defaultFindings = 100
 //   - every pending timer up to the flush position is in the index, and none is due before the hour
 //     from which owners look.
 //
+// A service that goes on meanwhile is not mistaken for damage: how far pages must reach is asked before the log is read, and whatever
+// is derived of more than was read of the log makes Verify read on there first, since it was committed before. Records
+// appended behind that are not looked at.
+//
 // Pages and snapshots of entities that are in no log are not seen. One shard is checked at a time; memory
 // holds its entities' ids with a few numbers each, its pending timers up to a limit, the entries behind its flush position as
 // a number each, and those of one entity. The error tells that it could not be checked to the end; damage is in the report.
@@ -43,17 +46,15 @@ func Verify(ctx context.Context, cfg VerifyConfig) (*Report, error) {
 	if v.limit == 0 {
 		v.limit = defaultFindings
 	}
-	all, total, err := heads(ctx, cfg.Journal, s.shards)
-	if err != nil {
+	if _, v.total, err = heads(ctx, cfg.Journal, s.shards); err != nil {
 		return nil, err
 	}
-	v.total = total
 	v.report = Report{Shards: s.shards, Findings: []Finding{}, Unchecked: []string{}}
 	if s.importing != s.imported {
 		v.find(Finding{What: "the import of archive " + s.importing + " is not complete"})
 	}
 	for i := range s.shards {
-		if err := v.shard(ctx, i, all[i]); err != nil {
+		if err := v.shard(ctx, i); err != nil {
 			return nil, fmt.Errorf("archive: verify shard %d: %w", i, err)
 		}
 	}
@@ -76,24 +77,30 @@ func (v *verifier) find(f Finding) {
 	v.report.Findings = append(v.report.Findings, f)
 }
 
-func (v *verifier) shard(ctx context.Context, number int, head journal.Head) error {
+func (v *verifier) shard(ctx context.Context, number int) error {
+	head, err := v.cfg.Journal.Head(ctx, uint32(number))
+	if err != nil {
+		return err
+	}
 	w := &walk{verifier: v, shard: number, head: head, entities: map[journal.Entity]*known{}, pending: newPending(-1 << 62)}
+	if err := w.behind(head.Last); err != nil {
+		return err
+	}
 	if err := w.log(ctx); err != nil {
 		return err
+	}
+	if !w.damaged {
+		if err := w.derived(ctx); err != nil {
+			return err
+		}
 	}
 	v.report.Events += w.chain.last.NextOffset() - 1
 	v.report.Entities += uint64(len(w.entities))
 	v.report.Timers += uint64(len(w.pending.timers))
 	if w.damaged {
 		v.report.Unchecked = append(v.report.Unchecked, fmt.Sprintf("shard %d: pages, snapshots and timers, since its log is damaged", number))
-		return nil
 	}
-	for of, k := range w.entities {
-		if err := w.entity(ctx, of, k); err != nil {
-			return err
-		}
-	}
-	return w.timers(ctx)
+	return nil
 }
 
 // corrupt tells damage from trouble that may pass.

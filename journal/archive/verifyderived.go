@@ -13,6 +13,20 @@ import (
 	logv1 "github.com/skerryhq/skerry/proto/skerry/log/v1"
 )
 
+// derived checks what is derived from the log.
+func (w *walk) derived(ctx context.Context) error {
+	for of, k := range w.entities {
+		if err := w.entity(ctx, of, k); err != nil {
+			return err
+		}
+	}
+	return w.timers(ctx)
+}
+
+// catchUp reads on in the log. What was seen of derived data before it was committed before, so the
+// log must tell of it then.
+func (w *walk) catchUp(ctx context.Context) error { return w.log(ctx) }
+
 // entity checks what is derived of one entity.
 func (w *walk) entity(ctx context.Context, of journal.Entity, k *known) error {
 	if err := ctx.Err(); err != nil {
@@ -46,6 +60,12 @@ func (w *walk) pages(ctx context.Context, of journal.Entity, k *known) error {
 	p := paged{of: of, hashes: make([]uint64, k.last)}
 	err := w.cfg.Journal.Pages(ctx, of, 0, func(page journal.Page) error {
 		w.report.Pages++
+		if page.Last > k.last {
+			if err := w.catchUp(ctx); err != nil {
+				return err
+			}
+			p.hashes = append(p.hashes, make([]uint64, k.last-uint64(len(p.hashes)))...)
+		}
 		if what := p.take(page); what != "" {
 			w.find(0, of, "the page of entries %d to %d %s", page.First, page.Last, what)
 		}
@@ -130,6 +150,11 @@ func (w *walk) snapshot(ctx context.Context, of journal.Entity, k *known, s jour
 	var pb logv1.Snapshot
 	if err := proto.Unmarshal(s.Body, &pb); err != nil {
 		return fmt.Sprintf("cannot be read: %v", err), nil
+	}
+	if s.Entry > k.last || pb.GetVersion() > k.version || pb.GetRecord() > w.head.Last.Number {
+		if err := w.catchUp(ctx); err != nil {
+			return "", err
+		}
 	}
 	switch {
 	case pb.GetEntry() != s.Entry:
@@ -225,7 +250,15 @@ func (w *walk) timers(ctx context.Context) error {
 		w.find(0, journal.Entity{}, "the timer index cannot be read: %v", err)
 		return nil
 	}
+	if len(missing) > 0 {
+		if err := w.catchUp(ctx); err != nil {
+			return err
+		}
+	}
 	for t := range missing {
+		if w.pending.timers[pendingName{t.Of, t.Name}] != t {
+			continue // it has fired or was cancelled before the index was read
+		}
 		w.find(0, t.Of, "timer %q, armed by entry %d and due at %s, is not in the index", t.Name, t.Armed, dueTime(t))
 	}
 	return nil

@@ -14,6 +14,7 @@ type walk struct {
 	*verifier
 	shard    int
 	head     journal.Head
+	late     map[journal.Entity]uint64 // the first record that the pages of an entity may lack, though head is flushed further
 	chain    chain
 	entities map[journal.Entity]*known
 	pending  *pending
@@ -39,11 +40,11 @@ func (w *walk) damage(record uint64, of journal.Entity, what string, args ...any
 	w.find(record, of, what, args...)
 }
 
-// log reads the whole log, to where no record follows: the head may be behind the truth. Around what cannot
-// be read it goes record by record, up to the head.
+// log reads what is not yet read of the log, to where no record follows: the head may be behind the truth, and an
+// owner may append meanwhile. Around what cannot be read it goes record by record, up to the head.
 func (w *walk) log(ctx context.Context) error {
 	end, size := w.head.Last.Number, readBytes
-	for from := uint64(1); ; {
+	for from := w.chain.last.Number + 1; ; {
 		records, err := w.cfg.Journal.Read(ctx, uint32(w.shard), from, size)
 		switch {
 		case err != nil && !corrupt(err):
@@ -131,7 +132,7 @@ func (w *walk) entry(record uint64, e *entry, b []byte) {
 	k.last, k.version = e.number, e.version
 	w.pending.take(e)
 	hash := hashOf(b)
-	if record <= w.head.Flushed {
+	if first, late := w.late[e.of]; record <= w.head.Flushed && (!late || record < first) {
 		k.paged, k.sum = e.number, chained(k.sum, hash)
 		return
 	}
@@ -147,4 +148,17 @@ func chained(sum, hash uint64) uint64 {
 	sum ^= hash
 	sum *= odd
 	return sum ^ sum>>29
+}
+
+// behind takes in which entities' pages end before the flush position.
+func (w *walk) behind(head journal.Header) error {
+	late, err := journal.ParseBehind(head.Behind)
+	if err != nil {
+		return fmt.Errorf("archive: the head of shard %d: %w", w.shard, err)
+	}
+	w.late = map[journal.Entity]uint64{}
+	for _, l := range late {
+		w.late[l.Of] = l.Record
+	}
+	return nil
 }

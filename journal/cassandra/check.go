@@ -16,16 +16,14 @@ import (
 // formatVersion is the version of the tables and of what lies in them.
 const formatVersion = 1
 
-// Names of the facts that this package settles.
-const (
-	formatFact = "format"
-	serialFact = "serial"
-)
+// formatFact is the fact that says which format a journal has.
+const formatFact = "format"
 
-// check refuses a database that is not fit for the journal.
+// check refuses a database that is not fit for the journal. Who agrees is settled before anything else
+// is, and not for a data centre that has no replicas.
 func (j *Journal) check(ctx context.Context) error {
 	for _, check := range []func(context.Context) error{
-		j.checkPermissions, j.checkFormat, j.checkSerial, j.checkReplication, j.checkClock, j.checkLimits,
+		j.checkPermissions, j.checkReplication, j.checkSerial, j.checkFormat, j.checkClock, j.checkLimits,
 	} {
 		if err := check(ctx); err != nil {
 			return err
@@ -39,6 +37,9 @@ var permissionTrials = []string{
 	"UPDATE log SET closes = false WHERE shard = -1 AND bucket = 0 AND n = 0 IF closes = true",
 	"UPDATE pages SET shard = 0 WHERE type = 0x00 AND id = 0x00 AND slice = -1 AND last_entry = 0 AND first_entry = 0 IF shard = 0",
 	"UPDATE snapshots SET body = 0x WHERE type = 0x00 AND id = 0x00 AND entry = -1 IF body = 0x00",
+	"UPDATE placement SET value = 0x WHERE part = 'trial' AND name = '' IF revision = -1",
+	"UPDATE progress SET value = 0x WHERE part = 'trial' AND name = '' IF revision = -1",
+	"UPDATE nodes SET body = 0x WHERE part = 'trial' AND address = '' IF body = 0x00",
 	"UPDATE meta SET value = '' WHERE part = 'trial' AND name = '' IF value = ' '",
 }
 
@@ -71,24 +72,6 @@ func (j *Journal) checkFormat(ctx context.Context) error {
 	}
 	if version > formatVersion {
 		return fmt.Errorf("%w: keyspace %s: format %d, this release knows up to %d: use the newer release", journal.ErrFormat, j.cfg.Keyspace, version, formatVersion)
-	}
-	return nil
-}
-
-// checkSerial refuses to agree with some replicas where other nodes agree with
-// others: two owners would both win a slot.
-func (j *Journal) checkSerial(ctx context.Context) error {
-	ours := "SERIAL"
-	if j.cfg.DataCenter != "" {
-		ours = "LOCAL_SERIAL " + j.cfg.DataCenter
-	}
-	stored, err := j.Settle(ctx, serialFact, ours)
-	if err != nil {
-		return err
-	}
-	if stored != ours {
-		return fmt.Errorf("%w: keyspace %s agrees at %s, this node would at %s: set Config.DataCenter as all others have it",
-			ErrSettings, j.cfg.Keyspace, stored, ours)
 	}
 	return nil
 }

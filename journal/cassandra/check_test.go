@@ -118,6 +118,19 @@ func TestSettingsOfTheDatabaseAreJudged(t *testing.T) {
 	}
 }
 
+func TestTheOlderPaxosIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	for cfg, warned := range map[*Config]bool{new(freshV1(t)): true, new(fresh(t)): false} {
+		log.Reset()
+		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		opened(t, *cfg)
+		if strings.Contains(log.String(), "paxos_variant is v1") != warned {
+			t.Errorf("of Paxos v1 (is it? %v): %s", warned, &log)
+		}
+	}
+}
+
 func TestARecordOverTheLimitIsRefusedUnsent(t *testing.T) {
 	t.Parallel()
 	cfg := fresh(t)
@@ -148,7 +161,8 @@ const firstStart = "SKERRY_TEST_FIRST_START"
 
 func TestFirstStartsOfFiveProcessesMakeOneSchema(t *testing.T) {
 	if hosts, keyspace, child := strings.Cut(os.Getenv(firstStart), "/"); child {
-		j := opened(t, Config{Hosts: strings.Split(hosts, ","), Keyspace: keyspace, Development: true})
+		keyspace, replication, _ := strings.Cut(keyspace, "/")
+		j := opened(t, Config{Hosts: strings.Split(hosts, ","), Keyspace: keyspace, Development: true, Replication: replication})
 		fact, err := j.Settle(within(t), "history", fmt.Sprint(os.Getpid()))
 		fmt.Printf("settled=%s err=%v\n", fact, err)
 		return
@@ -179,7 +193,7 @@ func startFive(t *testing.T, cfg Config) []string {
 		command := exec.CommandContext(within(t), os.Args[0], "-test.run=^TestFirstStartsOfFiveProcessesMakeOneSchema$")
 		// Each begins with another node.
 		hosts := append(append([]string{}, cfg.Hosts[i%len(cfg.Hosts):]...), cfg.Hosts[:i%len(cfg.Hosts)]...)
-		command.Env = append(os.Environ(), firstStart+"="+strings.Join(hosts, ",")+"/"+cfg.Keyspace)
+		command.Env = append(os.Environ(), firstStart+"="+strings.Join(hosts, ",")+"/"+cfg.Keyspace+"/"+cfg.Replication)
 		go func() {
 			out, err := command.CombinedOutput()
 			outs[i] = fmt.Sprintf("%s%v", out, err)

@@ -88,8 +88,10 @@ func checkContest(t *testing.T, truth journal.Journal, shard uint32, contestants
 }
 
 func TestOwnersOfDifferentLimitsAgreeOnEveryBorder(t *testing.T) {
-	t.Parallel()
-	cfg := fresh(t)
+	onEachPaxos(t, ownersOfDifferentLimits)
+}
+
+func ownersOfDifferentLimits(t *testing.T, cfg Config) {
 	truth := opened(t, cfg)
 	var owners []journal.Log
 	for _, limit := range []int64{1, 300, 1000, 1 << 20} {
@@ -110,8 +112,10 @@ func TestOwnersOfDifferentLimitsAgreeOnEveryBorder(t *testing.T) {
 }
 
 func TestLostAnswersLoseAndDoubleNothing(t *testing.T) {
-	t.Parallel()
-	cfg := fresh(t)
+	onEachPaxos(t, lostAnswers)
+}
+
+func lostAnswers(t *testing.T, cfg Config) {
 	truth := opened(t, cfg)
 	var owners []journal.Log
 	var proxies []*proxy

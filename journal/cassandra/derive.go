@@ -2,6 +2,8 @@ package cassandra
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"slices"
 	"sync"
 
@@ -20,6 +22,7 @@ type write struct {
 // group is the writes of one partition, which may share a batch.
 type group struct {
 	key    []byte
+	of     journal.Entity // whose pages they are, if they are pages
 	writes []write
 	stamp  int64
 }
@@ -53,7 +56,13 @@ func (j *Journal) Derive(ctx context.Context, d journal.Derived) error {
 		timerWrites(d.Shard, d.Arms, insertTimer).stamped(arms),
 		timerWrites(d.Shard, d.Disarms, deleteTimer).stamped(disarms),
 	))
-	if err != nil {
+	var behind *journal.BehindError
+	switch {
+	case errors.As(err, &behind):
+		behind.Err = failure(behind.Err, "write pages of shard %d", d.Shard)
+		s.noted(hours) // all but these pages is written
+		return behind
+	case err != nil:
 		return failure(err, "write what is derived from shard %d", d.Shard)
 	}
 	s.noted(hours)
@@ -67,13 +76,16 @@ type groups struct {
 	at   map[string]*group
 }
 
-func (g *groups) add(key []byte, w write) {
+func (g *groups) add(key []byte, w write) { g.addPage(key, journal.Entity{}, w) }
+
+// addPage adds a write of an entity's page.
+func (g *groups) addPage(key []byte, of journal.Entity, w write) {
 	if g.at == nil {
 		g.at = map[string]*group{}
 	}
 	x := g.at[string(key)]
 	if x == nil {
-		x = &group{key: key}
+		x = &group{key: key, of: of}
 		g.at[string(key)] = x
 		g.list = append(g.list, x)
 	}
@@ -91,33 +103,70 @@ func (g *groups) stamped(stamp int64) []*group {
 // writeAll writes all groups, as many at once as the journal's limit lets it, and
 // returns when none is under way.
 func (j *Journal) writeAll(ctx context.Context, all []*group) error {
-	var (
-		running sync.WaitGroup
-		mu      sync.Mutex
-		first   error
-	)
-	failed := func(err error) bool {
-		mu.Lock()
-		defer mu.Unlock()
-		if first == nil {
-			first = err
-		}
-		return first != nil
-	}
+	var running sync.WaitGroup
+	var failed failures
 	for _, x := range all {
 		for part := range x.parts() {
-			if failed(j.take(ctx)) {
+			if failed.hopeless() || failed.note(journal.Entity{}, j.take(ctx)) {
 				running.Wait()
-				return first
+				return failed.err()
 			}
 			running.Go(func() {
 				defer func() { <-j.slots }()
-				failed(j.write(ctx, x.key, part, x.stamp))
+				failed.note(x.of, j.write(ctx, x.key, part, x.stamp))
 			})
 		}
 	}
 	running.Wait()
-	return first
+	return failed.err()
+}
+
+// failures is what of many writes failed.
+type failures struct {
+	mu       sync.Mutex
+	first    error
+	entities map[journal.Entity]bool // whose pages failed
+	count    int
+	general  bool // something else failed, too
+}
+
+// mostFailures is how many failed writes make the rest hopeless: each may take the time of a timeout.
+const mostFailures = 64
+
+// note takes in what came of a write, and reports whether it failed.
+func (f *failures) note(of journal.Entity, err error) bool {
+	if err == nil {
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.first == nil {
+		f.first, f.entities = err, map[journal.Entity]bool{}
+	}
+	f.count++
+	if of == (journal.Entity{}) {
+		f.general = true
+	}
+	f.entities[of] = true
+	return true
+}
+
+// hopeless tells that it is of no use to go on.
+func (f *failures) hopeless() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.count >= mostFailures {
+		f.general = true
+	}
+	return f.general
+}
+
+// err is nil, a *journal.BehindError if only pages failed and all else was tried, or what failed first.
+func (f *failures) err() error {
+	if f.first == nil || f.general {
+		return f.first
+	}
+	return &journal.BehindError{Entities: slices.Collect(maps.Keys(f.entities)), Err: f.first}
 }
 
 // take waits for one of the slots for derived writes.

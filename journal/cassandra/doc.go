@@ -38,14 +38,21 @@
 // told before. Nothing reads at SERIAL: such reads write, and collide with appends.
 //
 // Pages, snapshots and the timer index are plain rows, written from committed records. The tables
-// buckets and hours say where to begin looking. A hint that is missing in
-// buckets costs time only; an hour is noted before a timer in it counts as written.
+// buckets and hours say where to begin looking. A hint in buckets
+// that is missing or wrong costs time only; an hour is noted before a timer in it counts as written.
+//
+// # Registers and witnesses
+//
+// A swap of a register is one compare-and-set, sent once as well, in the tables placement and progress. No
+// row of theirs is removed: one that came back would begin at revision 1, where an old swap might still apply. A
+// node's witness is a plain row with a time to live in the table nodes.
 //
 // # Several data centres
 //
 // Config.DataCenter names the one data centre that writes. Then all is agreed
 // on and read there (LOCAL_SERIAL, LOCAL_QUORUM), and the driver talks to its nodes only. The journal
-// remembers which it is: a node that is configured otherwise refuses to start.
+// remembers which it is: a node that is configured otherwise refuses to start. That is agreed on among all data centres, so
+// the first start ever needs a quorum of all replicas; later ones do not.
 //
 // # The clock
 //

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/gocql/gocql"
+
 	"github.com/skerryhq/skerry/journal"
 )
 
@@ -42,7 +44,12 @@ func (j *Journal) Settle(ctx context.Context, name, value string) (string, error
 }
 
 func (j *Journal) settle(ctx context.Context, name, value string) (string, error) {
-	iter := j.query(ctx, insertFact, factsPart, name, value).SerialConsistency(j.cfg.serial()).RoutingKey([]byte(factsPart)).NoSkipMetadata().Iter()
+	return settleWith(j.query(ctx, insertFact, factsPart, name, value).SerialConsistency(j.cfg.serial()).RoutingKey([]byte(factsPart)), value)
+}
+
+// settleWith sends the insert of a fact and returns the value that is stored.
+func settleWith(insert *gocql.Query, value string) (string, error) {
+	iter := insert.NoSkipMetadata().Iter()
 	applied, settled := false, value
 	err := scanCAS(iter, &applied, func(row func(...any) bool) error {
 		row(nil, nil, &settled)

@@ -19,7 +19,8 @@ type Journal struct {
 	// slots bounds the derived writes under way.
 	slots chan struct{}
 	// stamped is the newest timestamp that was given to a derived write, in Unix microseconds.
-	stamped atomic.Int64
+	stamped   atomic.Int64
+	witnessed witnessStamps
 
 	mu     sync.Mutex // guards closed, shards, and the start of calls
 	closed bool

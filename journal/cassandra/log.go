@@ -32,6 +32,9 @@ func (j *Journal) Append(ctx context.Context, number uint32, rec journal.Record)
 	if before.number != rec.Number-1 {
 		return journal.Slot{}, journal.GapError(number, rec.Number, before.number)
 	}
+	if err := j.finish(ctx, s, before); err != nil {
+		return journal.Slot{}, failure(err, "append record %d of shard %d: finish the record before it", rec.Number, number)
+	}
 	slot, err := j.insert(ctx, s, before.next(len(rec.Body), j.cfg.BucketBytes), rec)
 	if err != nil {
 		return journal.Slot{}, failure(err, "append record %d of shard %d: the outcome is unknown", rec.Number, number)
@@ -73,6 +76,7 @@ func (j *Journal) insert(ctx context.Context, s *shard, at place, rec journal.Re
 	if applied {
 		stored = rec.Header
 	}
+	at.agreed = true
 	s.learn(at)
 	if at.bucket == at.number {
 		j.hint(ctx, s, at.bucket)
@@ -120,6 +124,27 @@ func headerOf(shard uint32, number uint64, stored []byte) (journal.Header, error
 	return h, nil
 }
 
+// finishAgreement never applies, whether the closing record is there or not.
+const finishAgreement = "UPDATE log SET closes = true WHERE shard = ? AND bucket = ? AND n = ? IF closes = false"
+
+// finish makes the record that closes a bucket safe before the next bucket is opened behind it. One that is known
+// from a read alone may still be on its way to a quorum of its nodes, and nobody else will send a
+// compare-and-set to its partition: only such a one finishes what others have begun there. It is needed once for a
+// new owner, if it begins at a border.
+func (j *Journal) finish(ctx context.Context, s *shard, closing place) error {
+	if closing.number == 0 || !closing.closes || closing.agreed {
+		return nil
+	}
+	err := j.query(ctx, finishAgreement, int64(s.number), int64(closing.bucket), int64(closing.number)).
+		SerialConsistency(j.cfg.serial()).RoutingKey(bucketKey(s.number, closing.bucket)).Exec()
+	if err != nil {
+		return err
+	}
+	closing.agreed = true
+	s.learn(closing)
+	return nil
+}
+
 // Tail implements journal.Log. The slot's bucket follows from the record before it; if
 // a quorum shows that one's slot empty, so is this one.
 func (j *Journal) Tail(ctx context.Context, number uint32, slot uint64) (journal.Slot, error) {
@@ -131,11 +156,11 @@ func (j *Journal) Tail(ctx context.Context, number uint32, slot uint64) (journal
 		return journal.Slot{}, nil
 	}
 	s := j.shard(number)
-	before, err := j.place(ctx, s, slot-1)
+	before, exists, err := j.before(ctx, s, slot)
 	if err != nil {
 		return journal.Slot{}, failure(err, "look at slot %d of shard %d", slot, number)
 	}
-	if before.number != slot-1 {
+	if !exists {
 		return journal.Slot{}, nil
 	}
 	at := place{number: slot, bucket: before.nextBucket()}

@@ -74,10 +74,9 @@ func (l *load) check(t *testing.T, truth journal.Journal) {
 	}
 }
 
-func TestOneNodeMayDieAndFreeze(t *testing.T) {
-	cluster := launch.ForTest(t, launch.Config{SyncCommits: true})
-	n := cluster.Nodes[0]
-	j := opened(t, Config{Hosts: cluster.Hosts(), Keyspace: newKeyspace(), Development: true, BucketBytes: 20000})
+// mayDieAndFreeze does both to the only node that takes part in agreement, under load.
+func mayDieAndFreeze(t *testing.T, n *launch.Node, j *Journal) {
+	t.Helper()
 	l := startLoad(t, j, 4)
 	l.goesOn(t, 200)
 	if err := n.Pause(); err != nil {
@@ -102,14 +101,9 @@ func TestOneNodeMayDieAndFreeze(t *testing.T) {
 }
 
 func TestThreeNodesGoOnWithoutOne(t *testing.T) {
-	if testing.Short() {
-		t.Skip("three nodes take a minute")
-	}
 	cluster := launch.ForTest(t, launch.Config{Nodes: 3, SyncCommits: true, HeapMiB: 384})
-	for range 3 {
-		wantOneSchema(t, Config{Hosts: cluster.Hosts(), Keyspace: newKeyspace(), Development: true})
-	}
-	cfg := Config{Hosts: cluster.Hosts(), Keyspace: newKeyspace(), CreateSchema: true, BucketBytes: 20000}
+	cfg := Config{Hosts: cluster.Hosts(), Keyspace: newKeyspace(), Replication: replicate(3), BucketBytes: 20000}
+	wantOneSchema(t, cfg)
 	j := opened(t, cfg)
 	l := startLoad(t, j, 6)
 	l.goesOn(t, 200)

@@ -2,7 +2,10 @@ package cassandra
 
 import (
 	"context"
+	"errors"
 	"fmt"
+
+	"github.com/gocql/gocql"
 
 	"github.com/skerryhq/skerry/journal"
 )
@@ -20,7 +23,7 @@ const maxPageSlices = 1024
 const (
 	insertPage   = "INSERT INTO pages (type, id, slice, last_entry, first_entry, shard, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
 	insertMarker = "INSERT INTO pages (type, id, slice, last_entry, first_entry) VALUES (?, ?, ?, ?, ?)"
-	selectPages  = "SELECT last_entry, first_entry, body FROM pages WHERE type = ? AND id = ? AND slice = ? AND last_entry > ?"
+	selectPages  = "SELECT last_entry, first_entry, body FROM pages WHERE type = ? AND id = ? AND slice = ? AND (last_entry, first_entry) > (?, ?)"
 )
 
 func sliceOf(entry uint64) uint64 { return entry / sliceEntries }
@@ -37,9 +40,9 @@ func pageWrites(d journal.Derived) (*groups, error) {
 			return g, fmt.Errorf("%w: a page of entries %d to %d", journal.ErrInvalid, p.First, p.Last)
 		}
 		for slice := first; slice < last; slice++ {
-			g.add(sliceKey(p.Of, slice), write{insertMarker, []any{[]byte(p.Of.Type), []byte(p.Of.ID), int64(slice), int64(p.Last), int64(p.First)}, rowBytes})
+			g.addPage(sliceKey(p.Of, slice), p.Of, write{insertMarker, []any{[]byte(p.Of.Type), []byte(p.Of.ID), int64(slice), int64(p.Last), int64(p.First)}, rowBytes})
 		}
-		g.add(sliceKey(p.Of, last), write{
+		g.addPage(sliceKey(p.Of, last), p.Of, write{
 			insertPage,
 			[]any{[]byte(p.Of.Type), []byte(p.Of.ID), int64(last), int64(p.Last), int64(p.First), int64(d.Shard), p.Body},
 			len(p.Body) + rowBytes,
@@ -73,23 +76,43 @@ const pageRows = 50
 
 // pagesIn visits the pages of one slice and returns the last entry they reach.
 func (j *Journal) pagesIn(ctx context.Context, of journal.Entity, slice, after uint64, visit func(journal.Page) error) (uint64, error) {
-	reached := after
-	iter := j.query(ctx, selectPages, []byte(of.Type), []byte(of.ID), int64(slice), int64(after)).
-		RoutingKey(sliceKey(of, slice)).PageSize(pageRows).Iter()
-	var last, first int64
+	r := pageReading{of: of, slice: slice, last: int64(after), first: newest, visit: visit}
+	err := again(ctx, func() error {
+		return r.take(j.query(ctx, selectPages, r.from()...).RoutingKey(sliceKey(of, slice)).PageSize(pageRows).Iter())
+	})
+	if err != nil {
+		err = failure(err, "read pages of %s %q", of.Type, of.ID)
+	}
+	return uint64(r.last), errors.Join(r.visited, err)
+}
+
+// pageReading is one slice that is being read. It knows the newest row it has taken, so that
+// a second attempt goes on behind it.
+type pageReading struct {
+	of          journal.Entity
+	slice       uint64
+	last, first int64
+	visit       func(journal.Page) error
+	visited     error // what the visitor said
+}
+
+// from is where the next row is looked for.
+func (r *pageReading) from() []any {
+	return []any{[]byte(r.of.Type), []byte(r.of.ID), int64(r.slice), r.last, r.first}
+}
+
+// take visits the rows that are pages and not marks of later ones. It returns errors of the database only.
+func (r *pageReading) take(iter *gocql.Iter) error {
 	var body []byte
-	for iter.Scan(&last, &first, &body) {
-		reached = max(reached, uint64(last))
-		if sliceOf(uint64(last)) == slice {
-			if err := visit(journal.Page{Of: of, First: uint64(first), Last: uint64(last), Body: body}); err != nil {
-				_ = iter.Close() // the visitor's error is what counts
-				return reached, err
-			}
+	for iter.Scan(&r.last, &r.first, &body) {
+		if sliceOf(uint64(r.last)) == r.slice {
+			r.visited = r.visit(journal.Page{Of: r.of, First: uint64(r.first), Last: uint64(r.last), Body: body})
+		}
+		if r.visited != nil {
+			_ = iter.Close() // the visitor's error is what counts, and is not repeated
+			return nil       //nolint:nilerr // it is in visited
 		}
 		body = nil
 	}
-	if err := iter.Close(); err != nil {
-		return reached, failure(err, "read pages of %s %q", of.Type, of.ID)
-	}
-	return reached, nil
+	return iter.Close()
 }

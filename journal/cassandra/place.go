@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"sync"
@@ -22,6 +23,9 @@ type place struct {
 	filled int64
 	// closes tells that the record is the last of its bucket.
 	closes bool
+	// agreed tells that a compare-and-set of ours on this slot was answered: no agreement on it is
+	// left to be finished.
+	agreed bool
 }
 
 // origin is the place before the first record.
@@ -81,7 +85,7 @@ const maxSpans = 256
 func (s *shard) learn(p place) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p.number > s.tip.number {
+	if p.number > s.tip.number || p.number == s.tip.number && p.agreed {
 		s.tip = p
 	}
 	at, found := s.find(p.bucket)
@@ -162,16 +166,33 @@ func (j *Journal) place(ctx context.Context, s *shard, number uint64) (place, er
 	return p, err
 }
 
+// before returns the place of the record before a slot; false if the log ends before that one. It fails
+// if later records are there: whoever appends them has seen all before, so the answers come from different moments.
+func (j *Journal) before(ctx context.Context, s *shard, slot uint64) (place, bool, error) {
+	for attempt := 1; ; attempt++ {
+		at, err := j.place(ctx, s, slot-1)
+		if err != nil || at.number == slot-1 {
+			return at, err == nil, err
+		}
+		last, _, err := j.search(ctx, s, newest)
+		if err != nil || last.number < slot-1 {
+			return at, false, err
+		}
+		if attempt > readAttempts {
+			return at, false, fmt.Errorf("shard %d: record %d is not seen, and record %d is: some of its nodes are behind", s.number, slot-1, last.number)
+		}
+		if err := pause(ctx, holePause<<attempt); err != nil {
+			return at, false, err
+		}
+	}
+}
+
 // search finds the newest record up to number, with its header: it walks from the nearest
 // bucket known, and each bucket says where the next one begins.
 func (j *Journal) search(ctx context.Context, s *shard, number uint64) (place, journal.Header, error) {
-	bucket, err := j.near(ctx, s, number)
-	if err != nil {
-		return place{}, journal.Header{}, err
-	}
-	at, header := origin, journal.Header{}
-	for crossed := false; ; crossed = true {
-		p, h, err := j.lastIn(ctx, s.number, bucket, number)
+	at, header, err := j.nearest(ctx, s, number)
+	for err == nil && at != origin && at.closes && at.number < number {
+		p, h, err := j.lastIn(ctx, s.number, at.nextBucket(), number)
 		if errors.Is(err, gocql.ErrNotFound) {
 			break
 		}
@@ -180,15 +201,31 @@ func (j *Journal) search(ctx context.Context, s *shard, number uint64) (place, j
 		}
 		at, header = p, h
 		s.learn(p)
-		if crossed {
-			j.hint(ctx, s, bucket)
-		}
-		if !p.closes || p.number >= number {
-			break
-		}
-		bucket = p.nextBucket()
+		j.hint(ctx, s, p.bucket)
 	}
-	return at, header, nil
+	return at, header, err
+}
+
+// nearest finds the newest record up to number in the nearest bucket that has one; the origin if the log is empty.
+// A hint may be wrong, after a restore for one: an empty bucket says nothing of those before it.
+func (j *Journal) nearest(ctx context.Context, s *shard, number uint64) (place, journal.Header, error) {
+	for below := number; ; {
+		bucket, err := j.near(ctx, s, below)
+		if err != nil {
+			return place{}, journal.Header{}, err
+		}
+		at, header, err := j.lastIn(ctx, s.number, bucket, number)
+		switch {
+		case err == nil:
+			s.learn(at)
+			return at, header, nil
+		case !errors.Is(err, gocql.ErrNotFound):
+			return place{}, journal.Header{}, err
+		case bucket <= 1:
+			return origin, journal.Header{}, nil
+		}
+		below = bucket - 1
+	}
 }
 
 // near returns a bucket at or before that of a record: the right one if it is known.

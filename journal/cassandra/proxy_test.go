@@ -22,6 +22,7 @@ type proxy struct {
 	group    sync.WaitGroup
 
 	mu      sync.Mutex
+	seen    func(frame []byte) // is shown each answer before the client gets it, if it is not nil
 	random  *rand.Rand
 	open    map[net.Conn]bool
 	dropped int
@@ -44,6 +45,22 @@ func startProxy(t testing.TB, target string, port int, seed uint64) *proxy {
 	p.group.Go(p.accept)
 	t.Cleanup(p.stop)
 	return p
+}
+
+// watch shows f all answers from now on.
+func (p *proxy) watch(f func(frame []byte)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seen = f
+}
+
+func (p *proxy) show(frame []byte) {
+	p.mu.Lock()
+	seen := p.seen
+	p.mu.Unlock()
+	if seen != nil {
+		seen(frame)
+	}
 }
 
 func (p *proxy) address() string { return p.listener.Addr().String() }
@@ -133,6 +150,7 @@ func (p *proxy) answers(client io.Writer, server io.Reader) {
 		if _, err := io.ReadFull(server, frame[9:]); err != nil {
 			return
 		}
+		p.show(frame)
 		what, wait := p.judge(header[4])
 		switch what {
 		case drop1:

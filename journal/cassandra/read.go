@@ -3,6 +3,7 @@ package cassandra
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/gocql/gocql"
 
@@ -26,6 +27,8 @@ type reading struct {
 	size   int
 	found  []journal.Record
 	full   bool
+	// partial tells that the next record was seen without its entries.
+	partial bool
 }
 
 // Read implements journal.Log.
@@ -54,9 +57,9 @@ func (j *Journal) locate(ctx context.Context, r *reading) (bool, error) {
 	if r.bucket, known = r.shard.bucketOf(r.next); known {
 		return true, nil
 	}
-	before, err := j.place(ctx, r.shard, r.next-1)
+	before, exists, err := j.before(ctx, r.shard, r.next)
 	r.bucket = before.nextBucket()
-	return before.number == r.next-1, err
+	return exists, err
 }
 
 // readOn reads until enough is found or the log ends.
@@ -78,13 +81,35 @@ func (j *Journal) readOn(ctx context.Context, r *reading) error {
 			// a record, the other from after the next one, having missed the first. Both are
 			// committed, so who asks again sees both.
 			if holes++; holes > readAttempts {
-				return fmt.Errorf("%w: shard %d: record %d is missing before later ones", journal.ErrCorrupt, r.shard.number, next)
+				return j.hole(ctx, r)
+			}
+			if err := pause(ctx, holePause<<holes); err != nil {
+				return err
 			}
 		case got < rows && r.bucket == bucket:
 			return nil
 		}
 	}
 	return nil
+}
+
+// holePause is half the first wait before a hole is looked at again.
+const holePause = 5 * time.Millisecond
+
+// hole says what is wrong with the record that comes next. The newest of a log may be seen without its entries
+// while it is on its way to a quorum of its nodes: nobody was told of it then. One that others follow was on a quorum.
+func (j *Journal) hole(ctx context.Context, r *reading) error {
+	if r.partial {
+		at, _, err := j.search(ctx, r.shard, newest)
+		if err != nil {
+			return err
+		}
+		if at.number > r.next {
+			return fmt.Errorf("%w: shard %d: record %d has lost its entries", journal.ErrCorrupt, r.shard.number, r.next)
+		}
+		return fmt.Errorf("shard %d: record %d has a header and no entries yet: it has not come to a quorum of its nodes", r.shard.number, r.next)
+	}
+	return fmt.Errorf("%w: shard %d: record %d is missing before later ones", journal.ErrCorrupt, r.shard.number, r.next)
 }
 
 // rows is how many rows should fill what is still wanted.
@@ -100,17 +125,19 @@ func (r *reading) take(iter *gocql.Iter) (rows int, err error) {
 	at := place{bucket: r.bucket}
 	var n int64
 	var body recordBody
+	r.partial = false
 	for ; !r.full && iter.Scan(&n, &body, &body, &at.filled, &at.closes); rows++ {
 		at.number = uint64(n)
-		if at.number != r.next {
+		r.partial = at.number == r.next && body.partial
+		if at.number != r.next || body.partial {
 			rows++
 			break
 		}
-		if err := r.add(at, body); err != nil {
+		if err := r.add(at, body.bytes); err != nil {
 			_ = iter.Close() // what was read is worse
 			return rows, err
 		}
-		body = nil
+		body = recordBody{}
 	}
 	return rows, iter.Close()
 }
@@ -137,10 +164,16 @@ func (r *reading) add(at place, body []byte) error {
 
 // recordBody is scanned from two columns, header and entries, one after the
 // other: together they are the record's body.
-type recordBody []byte
+type recordBody struct {
+	bytes []byte
+	// partial tells that a column is not there. A row is inserted whole, but a read of some columns
+	// repairs those columns alone on a node that has missed the row.
+	partial bool
+}
 
 // UnmarshalCQL implements gocql.Unmarshaler.
 func (b *recordBody) UnmarshalCQL(_ gocql.TypeInfo, data []byte) error {
-	*b = append(*b, data...)
+	b.partial = b.partial || data == nil
+	b.bytes = append(b.bytes, data...)
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 
 // table is one table of the journal.
 type table struct {
-	name, comment, columns, clustering string
+	name, comment, columns, options string
 }
 
 // tables in the order in which they are created: the one that Open looks at first is the last.
@@ -28,15 +28,25 @@ var tables = []table{
 	},
 	{
 		"snapshots", "States of entities. Derived from the logs.",
-		"type blob, id blob, entry bigint, body blob, PRIMARY KEY ((type, id), entry)", "entry DESC",
+		"type blob, id blob, entry bigint, body blob, PRIMARY KEY ((type, id), entry)", "CLUSTERING ORDER BY (entry DESC)",
 	},
 	{
 		"timers", "Index of pending timers. Derived from the logs.",
 		"shard bigint, hour bigint, due bigint, type blob, id blob, name blob, armed bigint, PRIMARY KEY ((shard, hour), due, type, id, name, armed)", "",
 	},
 	{"hours", "Which hours the timer index has.", "shard bigint, hour bigint, PRIMARY KEY (shard, hour)", ""},
+	{"placement", "What operators want of the placement. Written by compare-and-set only; never removed.", registerColumns, ""},
+	{"progress", "How far processors have come. Written by compare-and-set only; never removed.", registerColumns, ""},
+	{
+		"nodes", "Which nodes are alive. Rows go away by themselves.",
+		"part text, address text, incarnation text, beat bigint, body blob, PRIMARY KEY (part, address)",
+		// Rows with a time to live, all in one partition: those that went away would be read for ten days.
+		"gc_grace_seconds = 3600",
+	},
 	{"meta", "What all nodes agree on. Written with IF NOT EXISTS only.", "part text, name text, value text, PRIMARY KEY (part, name)", ""},
 }
+
+const registerColumns = "part text, name text, revision bigint, attempt blob, value blob, PRIMARY KEY (part, name)"
 
 // DefaultCompaction suits logs that only grow and derived rows that are seldom removed.
 const DefaultCompaction = "{'class': 'UnifiedCompactionStrategy'}"
@@ -65,12 +75,12 @@ func replicate(factor int) string {
 // create names the table's id, so that processes that create it at once through
 // different nodes create the same table.
 func (t table) create(keyspace, compaction string) string {
-	clustering := ""
-	if t.clustering != "" {
-		clustering = "CLUSTERING ORDER BY (" + t.clustering + ") AND "
+	options := ""
+	if t.options != "" {
+		options = t.options + " AND "
 	}
 	return fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s.%s (%s) WITH %sID = %s AND comment = '%s' AND compaction = %s",
-		keyspace, t.name, t.columns, clustering, t.id(keyspace), t.comment, compaction)
+		keyspace, t.name, t.columns, options, t.id(keyspace), t.comment, compaction)
 }
 
 func (t table) id(keyspace string) gocql.UUID {
@@ -86,6 +96,11 @@ func createSchema(ctx context.Context, session *gocql.Session, cfg Config) error
 	missing, err := missingTables(ctx, session, cfg)
 	if err != nil || len(missing) == 0 {
 		return err
+	}
+	if slices.Contains(missing, tables[0].name) {
+		if err := refuseReuse(ctx, session, cfg); err != nil {
+			return err
+		}
 	}
 	replication := cfg.Replication
 	if replication == "" && cfg.Development {

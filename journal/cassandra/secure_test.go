@@ -14,7 +14,7 @@ import (
 )
 
 func TestPasswordTLSAndPermissions(t *testing.T) {
-	cluster := launch.ForTest(t, launch.Config{Password: true, TLS: true, PaxosVariant: "v1"})
+	cluster := launch.ForTest(t, launch.Config{Password: true, TLS: true})
 	var log bytes.Buffer
 	parse := func(user, password, options string) Config {
 		t.Helper()
@@ -32,10 +32,6 @@ func TestPasswordTLSAndPermissions(t *testing.T) {
 	trusted := "&ca=" + cluster.CA
 	root := opened(t, parse(launch.User, launch.Password, trusted))
 	contest(t, root, 0, 1, 20, root)
-	if !strings.Contains(log.String(), "paxos_variant is v1") {
-		t.Errorf("no warning of Paxos v1: %s", &log)
-	}
-
 	for name, cfg := range map[string]Config{
 		"a wrong password":                 parse(launch.User, "wrong", trusted),
 		"a certificate nobody vouches for": parse(launch.User, launch.Password, "&tls=1"),
@@ -63,26 +59,4 @@ func TestPasswordTLSAndPermissions(t *testing.T) {
 	log.Reset()
 	contest(t, root, 1, 2, 10, opened(t, parse("reader", "secret", trusted)))
 	t.Logf("a user of just these permissions: %s", &log)
-}
-
-func TestTwoDataCentresWithOneThatWrites(t *testing.T) {
-	if testing.Short() {
-		t.Skip("two nodes take half a minute")
-	}
-	cluster := launch.ForTest(t, launch.Config{Nodes: 2, DataCenters: []string{"north", "south"}, HeapMiB: 384})
-	cfg := Config{
-		Hosts: cluster.Hosts(), Keyspace: newKeyspace(), Development: true, DataCenter: "north",
-		Replication: "{'class': 'NetworkTopologyStrategy', 'north': 1, 'south': 1}",
-	}
-	j := opened(t, cfg)
-	contest(t, j, 0, 2, 20, j)
-	for name, centre := range map[string]string{"the other data centre": "south", "all data centres": ""} {
-		other := cfg
-		other.DataCenter = centre
-		if _, err := Open(within(t), other); !errors.Is(err, ErrSettings) {
-			t.Errorf("a node that writes in %s: %v", name, err)
-		}
-	}
-	cluster.Nodes[1].Kill()
-	contest(t, j, 2, 2, 20, j) // agreement needs no other data centre
 }

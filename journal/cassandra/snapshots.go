@@ -2,6 +2,7 @@ package cassandra
 
 import (
 	"context"
+	"math/rand/v2"
 
 	"github.com/skerryhq/skerry/journal"
 )
@@ -31,7 +32,7 @@ func (j *Journal) SaveSnapshot(ctx context.Context, s journal.Snapshot) error {
 	key := entityKey(s.Of)
 	err := j.query(ctx, insertSnapshot, []byte(s.Of.Type), []byte(s.Of.ID), int64(s.Entry), body).
 		RoutingKey(key).WithTimestamp(j.stamp()).Exec()
-	if err == nil {
+	if err == nil && mayDrop(len(body)) {
 		err = j.dropSnapshots(ctx, s.Of, key)
 	}
 	if err != nil {
@@ -39,6 +40,17 @@ func (j *Journal) SaveSnapshot(ctx context.Context, s journal.Snapshot) error {
 	}
 	return nil
 }
+
+// Looking for older snapshots and removing them costs more than it takes to save
+// a small one. So small ones are looked after now and then only: of
+// an entity there are dropEvery too many, on average.
+const (
+	dropEvery     = 8
+	smallSnapshot = 8 << 10
+)
+
+// mayDrop decides by chance, not by a count: many entities may take turns.
+func mayDrop(size int) bool { return size > smallSnapshot || rand.IntN(dropEvery) == 0 } //nolint:gosec // no secret
 
 // dropSnapshots removes those older than the newest ones.
 func (j *Journal) dropSnapshots(ctx context.Context, of journal.Entity, key []byte) error {

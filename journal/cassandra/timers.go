@@ -2,6 +2,7 @@ package cassandra
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/skerryhq/skerry/journal"
@@ -10,7 +11,7 @@ import (
 const (
 	insertTimer = "INSERT INTO timers (shard, hour, due, type, id, name, armed) VALUES (?, ?, ?, ?, ?, ?, ?)"
 	deleteTimer = "DELETE FROM timers WHERE shard = ? AND hour = ? AND due = ? AND type = ? AND id = ? AND name = ? AND armed = ?"
-	selectDue   = "SELECT due, type, id, name, armed FROM timers WHERE shard = ? AND hour = ?"
+	selectDue   = "SELECT due, type, id, name, armed FROM timers WHERE shard = ? AND hour = ? AND (due, type, id, name, armed) > (?, ?, ?, ?, ?)"
 	deleteDue   = "DELETE FROM timers WHERE shard = ? AND hour = ?"
 
 	insertHour  = "INSERT INTO hours (shard, hour) VALUES (?, ?)"
@@ -65,23 +66,39 @@ func (j *Journal) hoursOf(ctx context.Context, shard uint32, from, to int64) (ho
 // timerRows is how many timers are asked for at once.
 const timerRows = 1000
 
+// timersIn visits the timers of one hour. A second attempt goes on behind the newest one visited.
 func (j *Journal) timersIn(ctx context.Context, shard uint32, hour int64, visit func(journal.Timer) error) error {
-	iter := j.query(ctx, selectDue, int64(shard), hour).RoutingKey(hourKey(shard, hour)).PageSize(timerRows).Iter()
-	var t journal.Timer
-	var kind, id, name []byte
-	var armed int64
-	for iter.Scan(&t.Due, &kind, &id, &name, &armed) {
-		t.Of = journal.Entity{Type: string(kind), ID: string(id)}
-		t.Name, t.Armed = string(name), uint64(armed)
-		if err := visit(t); err != nil {
-			_ = iter.Close() // the visitor's error is what counts
+	last := timerRow{due: math.MinInt64, kind: []byte{}, id: []byte{}, name: []byte{}}
+	var visited error
+	err := again(ctx, func() error {
+		iter := j.query(ctx, selectDue, int64(shard), hour, last.due, last.kind, last.id, last.name, last.armed).
+			RoutingKey(hourKey(shard, hour)).PageSize(timerRows).Iter()
+		for visited == nil && iter.Scan(&last.due, &last.kind, &last.id, &last.name, &last.armed) {
+			visited = visit(last.timer())
+		}
+		if err := iter.Close(); visited == nil {
 			return err
 		}
-	}
-	if err := iter.Close(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return failure(err, "read the timer index of shard %d", shard)
 	}
-	return nil
+	return visited
+}
+
+// timerRow is a row of the index, in the order of its columns.
+type timerRow struct {
+	due            int64
+	kind, id, name []byte
+	armed          int64
+}
+
+func (r timerRow) timer() journal.Timer {
+	return journal.Timer{
+		Of: journal.Entity{Type: string(r.kind), ID: string(r.id)}, Name: string(r.name),
+		Due: r.due, Armed: uint64(r.armed),
+	}
 }
 
 // maxHours limits the hours remembered as noted, of one shard.

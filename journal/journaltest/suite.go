@@ -32,7 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) journal.Journal) {
 // Run runs the whole contract, each part on a journal of its own.
 func (s Suite) Run(t *testing.T) {
 	t.Helper()
-	for _, part := range slices.Concat(logParts, raceParts, storeParts, lifeParts) {
+	for _, part := range slices.Concat(logParts, raceParts, storeParts, lifeParts, registerParts, witnessParts) {
 		t.Run(part.name, func(t *testing.T) {
 			t.Parallel()
 			part.run(t, s)

@@ -27,8 +27,9 @@ type lane struct {
 }
 
 // write is one caller's part of a batch. It is one of: an append (rec), changes
-// of keys (ops), a fact to settle (name), or none of these: such a one only
-// waits until all that was queued before it is decided.
+// of keys (ops), a fact to settle (name), changes that depend on what is stored
+// (change), or none of these: such a one only waits until all that was queued
+// before it is decided.
 type write struct {
 	lane  *lane
 	shard *shard // of an append
@@ -36,6 +37,7 @@ type write struct {
 	ops   []op
 
 	name, value string // of a fact: the wanted value, then the stored one
+	change      change
 
 	turn      chan bool // true: lead; false: done
 	abandoned bool      // the caller went away: nobody to lead, nobody to tell
@@ -51,13 +53,20 @@ func (w *write) size() int {
 	for _, o := range w.ops {
 		n += len(o.key) + len(o.value)
 	}
+	if w.change != nil {
+		n += w.change.size()
+	}
 	return n
 }
 
-// lay puts the write into a batch. settled holds the facts of the same batch.
-func (w *write) lay(h *handle, batch *pebble.Batch, settled map[string]string) error {
-	if w.name != "" {
+// lay puts the write into a batch. settled holds the facts of the same batch,
+// and before what its changes have set.
+func (w *write) lay(h *handle, batch *pebble.Batch, settled map[string]string, before changed) error {
+	switch {
+	case w.name != "":
 		return w.settle(h, batch, settled)
+	case w.change != nil:
+		return w.change.lay(h, batch, before)
 	}
 	if w.rec.Number != 0 {
 		var key [logKeySize]byte

@@ -9,8 +9,8 @@
 //
 // # What is durable
 //
-// A nil error of Append, Derive, SaveSnapshot or Settle means that the write
-// was synced. Writes of all shards that come together share one batch and one
+// A nil error of Append, Derive, SaveSnapshot, Settle, Swap or PutWitness means
+// that the write was synced. Writes of all shards that come together share one batch and one
 // sync; a lonely caller pays for its own sync and no goroutine beside it (see
 // lane). Readers of logs see synced records only.
 //

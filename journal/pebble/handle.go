@@ -121,10 +121,10 @@ func (h *handle) advance(seq uint64) {
 	}
 }
 
-// fill lays all writes into one batch. An error means that a fact could not be
-// read; nothing was written then.
+// fill lays all writes into one batch. An error means that something stored
+// could not be read; nothing was written then.
 func (h *handle) fill(batch *pebble.Batch, ws []*write) error {
-	settled := map[string]string{}
+	settled, before := map[string]string{}, changed{}
 	marked := false
 	for _, w := range ws {
 		if w.size() == 0 {
@@ -136,7 +136,7 @@ func (h *handle) fill(batch *pebble.Batch, ws []*write) error {
 				return fmt.Errorf("%w: %w", errUntried, err)
 			}
 		}
-		if err := w.lay(h, batch, settled); err != nil {
+		if err := w.lay(h, batch, settled, before); err != nil {
 			return fmt.Errorf("%w: %w", errUntried, err)
 		}
 	}

@@ -20,16 +20,20 @@ import (
 //	f shard                         flushed position
 //	l shard number                  record
 //	m name                          settled fact
+//	r space partition name          register
 //	t shard hour due type id name armed   timer
+//	w address                       witness
 //
 // Snapshots and pages of an entity share a prefix: one filter probe per table
 // tells that a new entity has neither.
 const (
-	kindEntity  = 'e'
-	kindFlushed = 'f'
-	kindLog     = 'l'
-	kindMeta    = 'm'
-	kindTimer   = 't'
+	kindEntity   = 'e'
+	kindFlushed  = 'f'
+	kindLog      = 'l'
+	kindMeta     = 'm'
+	kindRegister = 'r'
+	kindTimer    = 't'
+	kindWitness  = 'w'
 
 	subPage     = 'p'
 	subSnapshot = 's'

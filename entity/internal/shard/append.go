@@ -32,10 +32,10 @@ type inflight struct {
 	claim  bool
 }
 
-// Append asks the journal to append Record. Retry tells that it was sent before.
+// Append asks the journal to append Record. Retry tells that it was sent before, Again that it was more than once.
 type Append struct {
-	Record journal.Record
-	Retry  bool
+	Record       journal.Record
+	Retry, Again bool
 }
 
 // refusal is the pause after the journal refused an append for sure, as on a full disk.
@@ -86,7 +86,7 @@ func (m *Machine) Slot(now int64) bool {
 	m.send(journal.NewRecord(journal.Header{
 		Number: m.last.Number + 1, Epoch: m.last.Epoch, Writer: m.cfg.Node, Batch: m.cfg.NewBatch(),
 		Time: max(b.time, m.last.Time), FirstOffset: m.last.NextOffset(), Events: b.events,
-		Flushed: m.derive.flushed, TimersFromHour: m.timers.from,
+		Flushed: m.derive.flushed, Behind: m.derive.late.encoded, TimersFromHour: m.timers.from,
 	}, b.entries), &b)
 	return true
 }
@@ -112,7 +112,7 @@ func (m *Machine) retryAppend() {
 		return
 	}
 	f.retryAt = 0
-	m.out.Append = &Append{Record: f.rec, Retry: true}
+	m.out.Append = &Append{Record: f.rec, Retry: true, Again: f.backoff > firstBackoff}
 	if m.bug == bugConfirmLate {
 		m.sent++
 		f.seq = m.sent
@@ -137,9 +137,7 @@ func (m *Machine) Appended(now int64, slot journal.Slot, err error) {
 		f.unsure = true
 		f.backoff = grow(f.backoff)
 		f.retryAt = m.now + int64(f.backoff)
-		if f.claim {
-			m.reason = fmt.Sprintf("the journal does not answer: %v", err)
-		}
+		m.reason = fmt.Sprintf("the journal does not answer: %v", err)
 	}
 	m.advance()
 }

@@ -36,4 +36,8 @@ const (
 	bugIgnoreAfter
 	// bugTellEarly tells readers of a record before it is committed.
 	bugTellEarly
+	// bugHideLate does not tell of the entities behind the flush position.
+	bugHideLate
+	// bugDropLate forgets, at a take-over, the entities behind the flush position.
+	bugDropLate
 )

@@ -25,6 +25,8 @@ func TestPlantedBugsAreFound(t *testing.T) {
 		{"answer a lookup unconfirmed", bugLookupStale},
 		{"ignore what a local query must have seen", bugIgnoreAfter},
 		{"tell readers of a record too early", bugTellEarly},
+		{"hide the entities behind the flush position", bugHideLate},
+		{"forget, at a take-over, the entities behind the flush position", bugDropLate},
 	} {
 		t.Run(p.name, func(t *testing.T) {
 			bad := simulate(t, 1, most, p.bug, counts{})

@@ -18,6 +18,8 @@ type claim struct {
 	// read is the newest record whose entries were taken in; prev is its header.
 	read uint64
 	prev journal.Header
+	// late is the entities behind the flush position, and from which record on.
+	late map[journal.Entity]uint64
 }
 
 type claimStage uint8
@@ -98,7 +100,7 @@ func (m *Machine) sendClaim(after journal.Header) {
 	m.send(journal.NewRecord(journal.Header{
 		Number: after.Number + 1, Epoch: after.Epoch + 1, Writer: m.cfg.Node, Batch: m.cfg.NewBatch(), Claim: true,
 		Time: at, SetsTime: m.cfg.ResetTime, FirstOffset: after.NextOffset(),
-		Flushed: m.claim.flushed, TimersFromHour: after.TimersFromHour,
+		Flushed: m.claim.flushed, Behind: after.Behind, TimersFromHour: after.TimersFromHour,
 	}, nil), nil)
 }
 
@@ -115,11 +117,16 @@ func (m *Machine) claimWon(h journal.Header) {
 	m.derive.flushed = m.claim.flushed
 	m.timers = timers{from: h.TimersFromHour, loaded: h.TimersFromHour}
 	m.claim.stage, m.claim.backoff, m.claim.read = readTail, 0, m.claim.flushed
+	if err := m.lateSince(h.Behind); err != nil {
+		m.halt(err.Error())
+		return
+	}
 	m.readMore()
 }
 
 func (m *Machine) readMore() {
 	if m.claim.read >= m.last.Number {
+		m.takeOverLate()
 		m.claim.stage = loadTimers
 		m.loadTimers()
 		return
@@ -164,13 +171,24 @@ func (m *Machine) takeIn(r journal.Record) error {
 		return err
 	}
 	m.claim.read, m.claim.prev = r.Number, r.Header
+	if m.derive.bytes == 0 {
+		// It has waited since then, whoever owned the shard: one whose owners change often is flushed, too.
+		defer func() { m.derive.since = min(r.Time, m.now) }()
+	}
 	return r.EachEntry(func(b []byte) error {
 		var entry Entry
 		if err := entry.Decode(b); err != nil {
 			return fmt.Errorf("record %d: %w", r.Number, err)
 		}
-		e := m.entity(journal.Entity{Type: string(entry.Type), ID: string(entry.ID)})
-		x := indexOf(e.Of, &entry)
+		of := journal.Entity{Type: string(entry.Type), ID: string(entry.ID)}
+		if m.paged(of, r.Number) {
+			return nil
+		}
+		e := m.entity(of)
+		var x indexed
+		if r.Number > m.claim.flushed {
+			x = indexOf(e.Of, &entry)
+		}
 		for _, arm := range x.arms {
 			m.timers.lower(arm.Hour())
 		}
@@ -274,6 +292,7 @@ func (m *Machine) forget() {
 		e.state = absent
 	}
 	m.entities = map[journal.Entity]*Entity{}
+	m.troubled.reset()
 	m.waiters.reset()
 	m.locals, m.waiting, m.stalled = nil, nil, nil
 	m.inflight, m.gathered, m.gatherSz, m.wantSlot = nil, nil, 0, false

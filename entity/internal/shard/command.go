@@ -39,6 +39,9 @@ func (m *Machine) enqueue(c *Command) {
 		return
 	}
 	e.queue.push(c)
+	if e.state == recovering && e.awaitedBy(c) {
+		m.out.Awaits = append(m.out.Awaits, Await{e, e.wantedUntil})
+	}
 	m.pump(e)
 }
 
@@ -65,6 +68,11 @@ func (m *Machine) pump(e *Entity) {
 		switch {
 		case due == nil:
 			m.next(e, e.queue.pop())
+		case m.overdrawn(e) && e.queue.len() > 0:
+			m.refuseOverdrawn(e, e.queue.pop())
+		case m.overdrawn(e):
+			m.lookAt(e, m.now+int64(lastBackoff))
+			return
 		case due.retryAt > m.now && e.queue.len() > 0:
 			m.refuseOvertaking(e, e.queue.pop(), due)
 		case due.retryAt > m.now:
@@ -81,7 +89,7 @@ func (m *Machine) pump(e *Entity) {
 
 // full tells that new commands must wait for the journal.
 func (m *Machine) full() bool {
-	return m.gatherSz > 2*m.cfg.MaxRecordBytes || m.derive.bytes > m.cfg.StallBytes
+	return m.gatherSz > 2*m.cfg.MaxRecordBytes || m.derive.waiting() > m.cfg.StallBytes
 }
 
 // pausing tells that the journal refused an append a moment ago.
@@ -119,6 +127,10 @@ func (m *Machine) next(e *Entity, c *Command) {
 		}
 		if m.pausing() {
 			m.end(c, Unavailable, m.refused.reason)
+			return
+		}
+		if m.overdrawn(e) {
+			m.refuseOverdrawn(e, c)
 			return
 		}
 	}
@@ -299,13 +311,9 @@ func (m *Machine) expire() {
 func (m *Machine) expired(c *Command) {
 	switch c.stage {
 	case queued:
-		why := "its deadline passed before it ran"
-		if m.reason != "" {
-			why += ": " + m.reason
-		}
-		m.end(c, Unavailable, why)
+		m.end(c, Unavailable, "its deadline passed before it ran"+m.obstacle(c))
 	case settling:
-		m.end(c, Unavailable, "its deadline passed before the journal confirmed what it had seen; nothing was stored")
+		m.end(c, Unavailable, "its deadline passed before the journal confirmed what it had seen; nothing was stored"+m.obstacle(c))
 	case handling:
 		if c.Query {
 			m.end(c, Unavailable, "its deadline passed while the handler ran")
@@ -313,8 +321,19 @@ func (m *Machine) expired(c *Command) {
 		}
 		m.end(c, Unknown, "its deadline passed while the handler ran")
 	case storing:
-		m.end(c, Unknown, "its deadline passed while it was being stored")
+		m.end(c, Unknown, "its deadline passed while it was being stored"+m.obstacle(c))
 	}
+}
+
+// obstacle says what a command waited for, as far as that is known.
+func (m *Machine) obstacle(c *Command) string {
+	if e := m.entities[c.To]; e != nil && e.trouble != "" {
+		return fmt.Sprintf(": %s %q cannot be read: %s", c.To.Type, c.To.ID, e.trouble)
+	}
+	if m.reason != "" {
+		return ": " + m.reason
+	}
+	return ""
 }
 
 // refuseOvertaking fails a command that would overtake a due timer which cannot run. A repeat

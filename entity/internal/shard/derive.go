@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -22,6 +23,7 @@ type derive struct {
 	retryAt   int64
 	backoff   time.Duration
 	snapshots []snapshot // made, waiting for their records
+	late      late
 }
 
 // snapshot is an encoded state that may be stored once its record is committed.
@@ -34,6 +36,10 @@ type snapshot struct {
 type Derive struct {
 	journal.Derived
 	Snapshots []journal.Snapshot
+
+	covers   uint64    // the record up to which it holds its entities' entries
+	entities []*Entity // whose pages it holds
+	late     bool      // they are those that failed alone before
 }
 
 // Encode asks the actor for its state as it is after the Handles before.
@@ -42,6 +48,7 @@ type Encode struct {
 	generation uint64
 	image      *logv1.Snapshot
 	record     uint64
+	save       bool // or only weigh it
 }
 
 // Encoded is an entity's state.
@@ -58,41 +65,42 @@ const maxPage = 256 << 10
 // snapshotPause is the least time between two snapshots of one entity.
 const snapshotPause = time.Second
 
-func (d *derive) grew(n int, now int64) {
-	if d.bytes == 0 {
-		d.since = now
-	}
-	d.bytes += n
+func (d *derive) idle() bool {
+	return d.job == nil && d.waiting() == 0 && len(d.snapshots) == 0
 }
 
-func (d *derive) idle() bool {
-	return d.job == nil && d.bytes == 0 && len(d.snapshots) == 0
-}
+// waiting is the bytes that the next job may write: not those of entities whose pages fail.
+func (d *derive) waiting() int { return d.bytes - d.late.bytes }
 
 func (d *derive) wake(m *Machine) int64 {
 	switch {
 	case d.job != nil:
 		return 0
 	case d.retryAt != 0:
-		return d.retryAt
-	case d.bytes > 0:
-		return d.since + int64(m.cfg.FlushAfter)
+		return earliest(d.retryAt, d.late.retryAt)
+	case d.waiting() > 0:
+		return earliest(d.since+int64(m.cfg.FlushAfter), d.late.retryAt)
 	}
-	return 0
+	return d.late.retryAt
 }
 
 // maybeDerive writes what is derived, if there is enough of it or it waited long enough.
 func (m *Machine) maybeDerive() {
+	m.maybeFlush()
+	m.maybeRetryLate()
+}
+
+func (m *Machine) maybeFlush() {
 	d := &m.derive
 	if d.job != nil || d.retryAt > m.now || m.phase != Serving {
 		return
 	}
-	due := d.bytes >= m.cfg.FlushBytes || d.wanted || m.draining || d.retryAt != 0 ||
-		d.bytes > 0 && m.now-d.since >= int64(m.cfg.FlushAfter)
+	due := d.waiting() >= m.cfg.FlushBytes || d.wanted || m.draining || d.retryAt != 0 ||
+		d.waiting() > 0 && m.now-d.since >= int64(m.cfg.FlushAfter)
 	if !due {
 		return
 	}
-	if d.bytes == 0 && len(d.snapshots) == 0 {
+	if d.waiting() == 0 && len(d.snapshots) == 0 {
 		d.retryAt = 0
 		return
 	}
@@ -102,10 +110,11 @@ func (m *Machine) maybeDerive() {
 func (m *Machine) startDerive() {
 	d := &m.derive
 	d.retryAt, d.wanted = 0, false
-	job := &Derive{Derived: journal.Derived{Shard: m.cfg.Shard, UpTo: m.last.Number}}
+	job := &Derive{Derived: journal.Derived{Shard: m.cfg.Shard, UpTo: m.completeUpTo(m.last.Number)}, covers: m.last.Number, entities: slices.Clone(d.dirty)}
 	for _, e := range d.dirty {
 		m.addPages(&job.Derived, e)
 	}
+	m.addLateIndex(&job.Derived)
 	d.snapshots = m.takeSnapshots(job)
 	if len(job.Pages) == 0 && len(job.Snapshots) == 0 {
 		d.since = m.now // nothing of it is committed yet
@@ -118,7 +127,7 @@ func (m *Machine) startDerive() {
 	}
 	m.out.Derive = job
 	if m.bug == bugFlushAhead {
-		d.flushed = job.UpTo
+		d.flushed = job.covers
 	}
 }
 
@@ -155,15 +164,21 @@ func (m *Machine) addPages(d *journal.Derived, e *Entity) {
 	add()
 }
 
-// takeSnapshots moves the snapshots whose records are committed into a job.
+// takeSnapshots moves the snapshots whose records are committed into a job, of
+// each entity the newest.
 func (m *Machine) takeSnapshots(job *Derive) (waiting []snapshot) {
+	at := map[journal.Entity]int{}
 	for _, s := range m.derive.snapshots {
-		switch {
-		case s.record > m.last.Number && m.bug != bugSnapshotSpeculative:
+		if s.record > m.last.Number && m.bug != bugSnapshotSpeculative {
 			waiting = append(waiting, s)
-		default:
-			job.Snapshots = append(job.Snapshots, s.Snapshot)
+			continue
 		}
+		if i, older := at[s.Of]; older {
+			job.Snapshots[i] = s.Snapshot
+			continue
+		}
+		at[s.Of] = len(job.Snapshots)
+		job.Snapshots = append(job.Snapshots, s.Snapshot)
 	}
 	return waiting
 }
@@ -177,22 +192,21 @@ func (m *Machine) Derived(now int64, err error) {
 	}
 	job := d.job
 	d.job = nil
-	if err != nil {
+	switch {
+	case err == nil && job.late:
+		m.writtenLate(job, nil)
+	case err == nil:
+		m.flushed(job)
+	case m.notePartly(job, err):
+	case job.late: // tried again at its time
+	default:
 		d.backoff = grow(d.backoff)
 		d.retryAt = m.now + int64(d.backoff)
 		return
 	}
-	d.backoff = 0
-	d.flushed = max(d.flushed, job.UpTo)
-	dirty := d.dirty
-	d.dirty = d.dirty[:0]
-	for _, e := range dirty {
-		if m.unpin(e, job.UpTo) {
-			d.dirty = append(d.dirty, e)
-		}
+	if !job.late {
+		d.backoff, d.since = 0, m.now
 	}
-	clear(dirty[len(d.dirty):])
-	d.since = m.now
 	if m.evictions > 0 {
 		m.Evict(now, m.evictions)
 	}
@@ -201,11 +215,19 @@ func (m *Machine) Derived(now int64, err error) {
 	m.advance()
 }
 
+// flushed goes on after a job wrote all that was dirty.
+func (m *Machine) flushed(job *Derive) {
+	d := &m.derive
+	d.flushed = max(d.flushed, job.covers)
+	m.indexedLate(job.covers)
+	m.eachDirty(func(e *Entity) (stays bool) { return m.unpin(e, job.covers) })
+}
+
 // unpin lets go of the entries up to record and reports whether any are left.
 func (m *Machine) unpin(e *Entity, record uint64) bool {
 	n := 0
 	for n < len(e.unflushed) && e.unflushed[n].record <= record {
-		m.derive.bytes -= len(e.unflushed[n].body)
+		m.weigh(e, -len(e.unflushed[n].body))
 		n++
 	}
 	left := copy(e.unflushed, e.unflushed[n:])
@@ -221,13 +243,16 @@ func (m *Machine) unpin(e *Entity, record uint64) bool {
 	return false
 }
 
-// maybeSnapshot asks for a snapshot once more was stored since the last one
-// than it takes, and not too often.
+// maybeSnapshot asks for a snapshot once more was stored since the last one than it takes and
+// than SnapshotBytes, and not too often. Before that it asks for the state now and then, each
+// time after twice as much, only to know what the entity takes in memory.
 func (m *Machine) maybeSnapshot(e *Entity) {
-	if e.state != live || e.busy || e.snapping || e.since <= e.snapSize || m.now-e.snapAt < int64(snapshotPause) {
+	least := max(e.snapSize, min(2*e.weighed, m.cfg.SnapshotBytes))
+	if e.state != live || e.busy || e.snapping || e.since <= least || m.now-e.snapAt < int64(snapshotPause) {
 		return
 	}
-	e.snapping, e.snapAt = true, m.now
+	save := e.since > m.cfg.SnapshotBytes
+	e.snapping, e.snapAt, e.weighed = true, m.now, e.since
 	pb := &logv1.Snapshot{
 		Entry: e.Entry, Version: e.Version, Shard: uint64(m.cfg.Shard), Record: e.record, Window: e.window.encode(),
 	}
@@ -237,8 +262,10 @@ func (m *Machine) maybeSnapshot(e *Entity) {
 			Name: p.Name, DueNs: p.Due, Command: p.Command, Payload: p.Payload,
 		}})
 	}
-	m.out.Encodes = append(m.out.Encodes, Encode{Entity: e, generation: e.generation, image: pb, record: e.record})
-	e.since = 0
+	m.out.Encodes = append(m.out.Encodes, Encode{Entity: e, generation: e.generation, image: pb, record: e.record, save: save})
+	if save {
+		e.since, e.weighed = 0, 0
+	}
 }
 
 // Encoded takes an entity's state. It is stored once its newest entry is committed.
@@ -263,6 +290,9 @@ func (m *Machine) Encoded(now int64, x *Encoded) {
 	e.snapSize = len(body)
 	m.liveBytes += len(body) - e.bytes
 	e.bytes = len(body) // the window is part of what it holds
+	if !x.Encode.save {
+		return
+	}
 	m.derive.snapshots = append(m.derive.snapshots, snapshot{
 		record:   x.Encode.record,
 		Snapshot: journal.Snapshot{Of: e.Of, Entry: pb.GetEntry(), Body: body},

@@ -18,5 +18,6 @@
 //   - window.go: what an entity remembers of the keys it has answered.
 //   - timer.go: pending timers are state; firing one is a command like any other.
 //   - derive.go: pages, timer index and snapshots follow from committed entries only.
+//   - late.go: entities whose pages cannot be written fall behind alone.
 //   - recover.go: entities come and go; what the journal's pages do not hold yet is pinned here.
 package shard

@@ -19,6 +19,8 @@ type Config struct {
 	// is written; StallBytes is where new commands wait for that.
 	FlushBytes, StallBytes int
 	FlushAfter             time.Duration
+	// SnapshotBytes is what an entity must have stored since its last snapshot for another one.
+	SnapshotBytes int
 	// IdleAfter is when an entity without commands leaves memory.
 	IdleAfter time.Duration
 	// ResetTime makes the claim set the shard's time to the clock, even back.
@@ -86,6 +88,7 @@ type Machine struct {
 	live      int
 	liveBytes int
 	evictions int // entities that are to leave once the pages hold what they hold
+	troubled  fifo[*Entity]
 	lru       lru
 
 	timers timers
@@ -100,6 +103,8 @@ type Ready struct {
 	Stops []Stop
 	// Recovers rebuild entities and report Recovered.
 	Recovers []Recover
+	// Awaits are about recoveries under way, those of Recovers included.
+	Awaits []Await
 	// Handles run commands at the entities' actors and report Handled.
 	Handles []Handle
 	// Encodes ask the entities' actors for their states, behind the Handles before them, and
@@ -138,11 +143,12 @@ func (m *Machine) Done() {
 	clear(r.Answers)
 	clear(r.Stops)
 	clear(r.Recovers)
+	clear(r.Awaits)
 	clear(r.Handles)
 	clear(r.Encodes)
 	clear(r.Committed)
 	*r = Ready{
-		Answers: r.Answers[:0], Stops: r.Stops[:0], Recovers: r.Recovers[:0],
+		Answers: r.Answers[:0], Stops: r.Stops[:0], Recovers: r.Recovers[:0], Awaits: r.Awaits[:0],
 		Handles: r.Handles[:0], Encodes: r.Encodes[:0], Committed: r.Committed[:0],
 	}
 }
@@ -185,6 +191,7 @@ func (m *Machine) Tick(now int64) {
 		m.fireTimers()
 		m.maybeDerive()
 		m.passivateIdle()
+		m.forgetTroubles()
 	}
 	m.advance()
 }
@@ -231,6 +238,8 @@ type Info struct {
 	Live, Pending  int
 	LiveBytes      int
 	UnflushedBytes int
+	// Late counts the entities whose pages cannot be written while others' can.
+	Late int
 }
 
 // Info returns what is known now.
@@ -238,13 +247,24 @@ func (m *Machine) Info() Info {
 	i := Info{
 		Phase: m.phase, Reason: m.reason, Owner: m.owner, Epoch: m.last.Epoch, Head: m.last.Number,
 		Flushed: m.derive.flushed, Offset: m.last.NextOffset() - 1, Live: m.live, LiveBytes: m.liveBytes,
-		Pending: m.pending, UnflushedBytes: m.derive.bytes,
+		Pending: m.pending, UnflushedBytes: m.derive.bytes, Late: len(m.derive.late.entities),
 	}
 	if m.refused.until > m.now {
 		i.Refusing, i.Reason = true, m.refused.reason
 	}
 	return i
 }
+
+// Trouble says what a machine that serves waits for, if its journal does not answer.
+func (m *Machine) Trouble() string {
+	if m.phase != Serving {
+		return ""
+	}
+	return m.reason
+}
+
+// Owner is who wrote the newest claim known.
+func (m *Machine) Owner() string { return m.owner }
 
 // Phase returns where the machine is in its life.
 func (m *Machine) Phase() Phase { return m.phase }

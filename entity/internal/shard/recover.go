@@ -17,6 +17,8 @@ type Entity struct {
 	Of journal.Entity
 	// Host is the host's own: the entity's actor while it is live.
 	Host any
+	// Recovery is the host's own, too: what it knows of the recovery under way.
+	Recovery any
 
 	Image
 	state      entityState
@@ -30,18 +32,28 @@ type Entity struct {
 	queue      fifo[*Command]
 	record     uint64 // that carries its newest entry, if that is not in the pages
 	unflushed  []stored
+	pinned     int   // bytes of unflushed
+	late       bool  // its pages fail while others' do not
 	hint       int64 // earliest hint at its timers
 
-	// Snapshots: bytes stored since the newest, its size, when it was asked for.
-	since, snapSize int
-	snapAt          int64
+	// Snapshots: bytes stored since the newest and what they were when the state was encoded last, the size
+	// that it had then, when it was asked for.
+	since, weighed, snapSize int
+	snapAt                   int64
 
 	bytes int // about what its state takes
 
-	// Recovery that failed: why, and when to try again.
+	// Recovery that failed: why it is of no use to try again soon, or else what happened, and when to try again.
 	broken  string
+	trouble string
 	backoff time.Duration
 	retryAt int64
+	// retryHint is a hint that is there for commands that wait for the retry, not for timers; 0 if there is none.
+	retryHint int64
+	// troubled tells that it is in the machine's list of those remembered for their failed recovery.
+	troubled bool
+	// wantedUntil is when the last command that waits for its recovery gives up.
+	wantedUntil int64
 
 	lruPrev, lruNext *Entity
 	used             int64
@@ -77,10 +89,19 @@ type Recover struct {
 	Generation uint64
 	// Pinned is the entries that pages may not hold, in order.
 	Pinned [][]byte
-	// Wanted tells that commands wait for it.
-	Wanted bool
+	// Wanted tells that commands wait for it, Retry that it failed before.
+	Wanted, Retry bool
+	// Until is when, by the host's clock, the last of those who want it gives up. If its turn comes later, the host
+	// may skip it. An Await moves it.
+	Until int64
 	// UpTo is the newest entry that must be found; 0 if the machine does not know.
 	UpTo uint64
+}
+
+// Await tells that the recovery of an entity is wanted for longer.
+type Await struct {
+	Entity *Entity
+	Until  int64
 }
 
 // Recovered is a rebuilt entity.
@@ -96,6 +117,8 @@ type Recovered struct {
 	// what is stored cannot be understood.
 	Err    error
 	Broken bool
+	// Skipped tells that it was not tried: nobody wanted it any more when its turn came.
+	Skipped bool
 }
 
 // Stop ends the actor of an entity that leaves memory. Host is what Recovered gave.
@@ -114,11 +137,15 @@ func (m *Machine) wakeUp(e *Entity) {
 		if e.firing {
 			m.lookAt(e, e.retryAt)
 		}
+		m.retire(e)
 	case e.retryAt > m.now:
-		m.lookAt(e, e.retryAt)
+		if m.lookAt(e, e.retryAt) && !e.firing {
+			e.retryHint = e.retryAt
+		}
 	default:
 		e.state = recovering
-		r := Recover{Entity: e, Generation: e.generation, Wanted: e.queue.len() > 0}
+		e.awaited()
+		r := Recover{Entity: e, Generation: e.generation, Wanted: e.queue.len() > 0, Retry: e.backoff > 0, Until: e.wantedUntil}
 		for i := range e.unflushed {
 			r.Pinned = append(r.Pinned, e.unflushed[i].body)
 			r.UpTo = e.unflushed[i].entry
@@ -137,6 +164,11 @@ func (m *Machine) Recovered(now int64, r *Recovered) {
 		}
 		return
 	}
+	if r.Skipped {
+		m.notWanted(e)
+		m.advance()
+		return
+	}
 	if r.Err != nil {
 		m.notRecovered(e, r)
 		m.advance()
@@ -148,8 +180,9 @@ func (m *Machine) Recovered(now int64, r *Recovered) {
 		e.Image = r.Image
 	}
 	e.kept = false
-	e.broken, e.backoff, e.retryAt = "", 0, 0
+	e.broken, e.trouble, e.backoff, e.retryAt, e.retryHint = "", "", 0, 0, 0
 	e.bytes, e.since, e.snapSize, e.snapAt = r.Bytes, r.Since, r.SnapshotBytes, m.now
+	e.weighed = 0
 	m.rememberRecords(e)
 	m.live++
 	m.liveBytes += e.bytes
@@ -164,7 +197,7 @@ func (m *Machine) Recovered(now int64, r *Recovered) {
 func (m *Machine) notRecovered(e *Entity, r *Recovered) {
 	e.state = absent
 	before := e.backoff
-	e.backoff, e.broken = grow(before), ""
+	e.backoff, e.broken, e.trouble = grow(before), "", r.Err.Error()
 	// What is not committed may contradict the pages of another who has overtaken us: that append will tell.
 	if r.Broken && e.record <= m.last.Number {
 		e.backoff = min(max(time.Second, 2*before), time.Minute)
@@ -172,6 +205,7 @@ func (m *Machine) notRecovered(e *Entity, r *Recovered) {
 		m.out.Failures = append(m.out.Failures, e.broken)
 	}
 	e.retryAt = m.now + int64(e.backoff)
+	e.skipAnswered()
 	m.wakeUp(e)
 }
 
@@ -208,7 +242,10 @@ func (m *Machine) pin(e *Entity, s stored) {
 	e.since += len(s.body)
 	e.bytes += len(s.body) / 2 // until a snapshot tells
 	e.record = s.record
-	m.derive.grew(len(s.body), m.now)
+	if !e.late && m.derive.waiting() == 0 {
+		m.derive.since = m.now
+	}
+	m.weigh(e, len(s.body))
 	if e.state == live {
 		m.liveBytes += len(s.body) / 2
 	}
@@ -229,7 +266,7 @@ func (m *Machine) rollBack(e *Entity, why string) {
 		if s.record <= m.last.Number {
 			kept = append(kept, s)
 		} else {
-			m.derive.bytes -= len(s.body)
+			m.weigh(e, -len(s.body))
 		}
 	}
 	clear(e.unflushed[len(kept):])
@@ -271,11 +308,13 @@ func (m *Machine) stopActor(e *Entity) {
 
 // retire forgets an entity that nobody wants and that holds nothing.
 func (m *Machine) retire(e *Entity) {
-	if m.entities[e.Of] == e && e.state == absent && !e.busy && !e.firing && e.queue.len() == 0 && len(e.unflushed) == 0 {
-		if e.broken == "" || e.retryAt <= m.now {
-			delete(m.entities, e.Of)
-			m.shrink()
+	if m.idle(e) {
+		if e.retryAt > m.now {
+			m.rememberTrouble(e)
+			return
 		}
+		delete(m.entities, e.Of)
+		m.shrink()
 	}
 }
 

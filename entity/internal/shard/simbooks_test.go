@@ -1,5 +1,7 @@
 package shard
 
+import "slices"
+
 // checkBooks looks into a machine: sums, lists and marks must agree with each other, or memory
 // would leak and limits would drift.
 func (o *simOwner) checkBooks() {
@@ -32,6 +34,25 @@ func (o *simOwner) checkBooks() {
 	}
 	o.checkLists()
 	o.checkUnflushed()
+	o.checkTroubled()
+}
+
+// checkTroubled tells that whoever nobody wants is remembered for his trouble only, and those are bounded.
+func (o *simOwner) checkTroubled() {
+	m, s := o.m, o.s
+	if m.troubled.len() > maxTroubled {
+		s.fail("%s remembers %d failed recoveries", o.name, m.troubled.len())
+	}
+	m.troubled.each(func(e **Entity) {
+		if !(*e).troubled {
+			s.fail("%s: %s is in the list of failed recoveries, and is not", o.name, (*e).Of.ID)
+		}
+	})
+	for of, e := range m.entities {
+		if m.idle(e) && !e.troubled && e.backoff > 0 {
+			s.fail("%s: nobody wants %s, nobody will forget it", o.name, of.ID)
+		}
+	}
 }
 
 const living = live
@@ -74,7 +95,14 @@ func (o *simOwner) checkUnflushed() {
 	m, s := o.m, o.s
 	bytes := 0
 	seen := map[*Entity]bool{}
-	for _, e := range m.derive.dirty {
+	late := 0
+	for i, e := range slices.Concat(m.derive.dirty, m.derive.late.entities) {
+		if e.late != (i >= len(m.derive.dirty)) {
+			s.fail("%s: %s is late: %v; it is among the others", o.name, e.Of.ID, e.late)
+		}
+		if e.late {
+			late += e.pinned
+		}
 		if seen[e] || m.entities[e.Of] != e || len(e.unflushed) == 0 {
 			s.fail("%s: %s is marked as unflushed twice, or after it was forgotten, or without reason", o.name, e.Of.ID)
 		}
@@ -93,5 +121,8 @@ func (o *simOwner) checkUnflushed() {
 	}
 	if bytes != m.derive.bytes {
 		s.fail("%s counts %d unflushed bytes; there are %d", o.name, m.derive.bytes, bytes)
+	}
+	if late != m.derive.late.bytes {
+		s.fail("%s counts %d bytes of late entities; there are %d", o.name, m.derive.late.bytes, late)
 	}
 }

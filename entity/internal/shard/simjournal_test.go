@@ -232,6 +232,9 @@ func (j *modelJournal) derive(o *simOwner, d *Derive) {
 			o.m.Derived(now, err)
 		})
 	}
+	if fails && s.coin() && j.derivePartly(o, d, done) {
+		return
+	}
 	if fails {
 		s.counts["derive failed"]++
 		for _, w := range writes {
@@ -256,6 +259,34 @@ func (j *modelJournal) derive(o *simOwner, d *Derive) {
 			done(nil)
 		})
 	})
+}
+
+// derivePartly fails for some of the entities: their pages are written or not, all else is written.
+func (j *modelJournal) derivePartly(o *simOwner, d *Derive, done func(error)) bool {
+	s := j.s
+	failed := map[journal.Entity]bool{}
+	behind := &journal.BehindError{Err: errNoAnswer}
+	for _, p := range d.Pages {
+		if _, seen := failed[p.Of]; seen {
+			continue
+		}
+		if failed[p.Of] = s.chance(0.3); failed[p.Of] {
+			behind.Entities = append(behind.Entities, p.Of)
+		}
+	}
+	if len(behind.Entities) == 0 {
+		return false
+	}
+	s.counts["derive failed for some"]++
+	kept := *d
+	kept.Pages = slices.DeleteFunc(slices.Clone(d.Pages), func(p journal.Page) bool { return failed[p.Of] && s.coin() })
+	s.after(s.pause(s.mix.latency), func() {
+		for _, w := range j.writes(&kept) {
+			w()
+		}
+		done(behind)
+	})
+	return true
 }
 
 // writes returns the rows of a job, in the order in which they are written.

@@ -38,7 +38,7 @@ func (s *sim) startOwner() *simOwner {
 	reset := s.chance(s.mix.resetTime)
 	o.m = New(Config{
 		Shard: 7, Node: o.name, NewBatch: s.newBatch, MaxRecordBytes: s.mix.maxRecord,
-		FlushBytes: s.mix.flushBytes, StallBytes: s.mix.stallBytes, FlushAfter: s.mix.flushAfter,
+		FlushBytes: s.mix.flushBytes, StallBytes: s.mix.stallBytes, FlushAfter: s.mix.flushAfter, SnapshotBytes: s.mix.snapshotBytes,
 		IdleAfter: s.mix.idleAfter, ResetTime: reset,
 	})
 	o.m.bug = s.bug
@@ -303,6 +303,14 @@ func (o *simOwner) recover(x Recover) {
 	}
 	r := &simRebuilt{of: x.Entity.Of, ahead: map[uint64][]byte{}}
 	s.after(s.pause(s.mix.latency), func() {
+		if o.clock() >= x.Entity.wantedUntil {
+			s.counts["recovery skipped"]++
+			o.input(func(now int64) {
+				s.log("%s <- nobody wants %s any more", o.name, x.Entity.Of.ID)
+				o.m.Recovered(now, &Recovered{Entity: x.Entity, Generation: x.Generation, Skipped: true})
+			})
+			return
+		}
 		r.snapshot(s)
 		s.after(s.pause(s.mix.latency), func() { o.rebuildFrom(r, x, fail) })
 	})

@@ -81,6 +81,8 @@ func (s *story) play(t *testing.T, d *datadriven.TestData) string {
 		s.handled(t, d)
 	case "recovered":
 		s.recovered(t, d)
+	case "encoded":
+		return s.encoded(t, d)
 	case "derived":
 		s.derived(t, d)
 	case "tick":
@@ -107,7 +109,7 @@ func (s *story) start(t *testing.T, d *datadriven.TestData) {
 	s.now = max(s.now, storyStart)
 	s.m = New(Config{
 		Shard: 7, Node: s.node, MaxRecordBytes: 1 << 20, FlushBytes: 1 << 20, StallBytes: 4 << 20,
-		FlushAfter: 2 * time.Second, IdleAfter: time.Minute,
+		FlushAfter: 2 * time.Second, IdleAfter: time.Minute, SnapshotBytes: integer(t, d, "snapshots", 0),
 		NewBatch: func() journal.Batch { s.batch++; return journal.Batch{s.batch} },
 	})
 	s.phase = Starting
@@ -247,6 +249,14 @@ func (s *story) recovered(t *testing.T, d *datadriven.TestData) {
 		}
 	}
 	s.m.Recovered(s.now, r)
+}
+
+// encoded gives the machine a state of some bytes, and says what it thinks the entities take.
+func (s *story) encoded(t *testing.T, d *datadriven.TestData) string {
+	t.Helper()
+	s.m.Encoded(s.now, &Encoded{Encode: s.encodes[d.CmdArgs[0].Key], State: make([]byte, integer(t, d, "state", 0))})
+	_, bytes := s.m.Live()
+	return fmt.Sprintf("live: %d bytes\n", bytes) + s.ready()
 }
 
 func (s *story) derived(t *testing.T, d *datadriven.TestData) {

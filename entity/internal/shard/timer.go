@@ -160,7 +160,7 @@ func (m *Machine) fireTimers() {
 		if e.hint == h.at {
 			e.hint = 0
 		}
-		if !e.firing {
+		if !e.firing && !e.retries(h.at) {
 			e.firing = true
 			m.timers.firing++
 		}
@@ -205,13 +205,15 @@ func (m *Machine) hintAt(e *Entity) {
 
 // lookAt hints at an entity at that time, unless it is looked at before: whoever looks then and
 // finds that it is too early hints again.
-func (m *Machine) lookAt(e *Entity, at int64) {
+func (m *Machine) lookAt(e *Entity, at int64) (hinted bool) {
 	if e.hint != 0 && e.hint <= at {
-		return
+		return false
 	}
-	if m.timers.add(at, e.Of) {
+	hinted = m.timers.add(at, e.Of)
+	if hinted {
 		e.hint = at
 	}
+	return hinted
 }
 
 // dispatchTimer runs the command of a due timer.

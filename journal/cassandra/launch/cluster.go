@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Cluster is one or several Cassandra nodes.
@@ -17,10 +18,12 @@ type Cluster struct {
 	// CA is the file with the certificate that clients trust; empty without TLS.
 	CA string
 
-	cfg  Config
-	dir  string
-	java string
-	jars string
+	cfg Config
+	dir string
+	// forget removes dir at the end; nil if it is kept.
+	forget *remover
+	java   string
+	jars   string
 }
 
 // Start launches a cluster and returns when all its nodes take CQL and see each
@@ -87,7 +90,7 @@ func (c *Cluster) layOut() error {
 
 func (c *Cluster) makeDir() (err error) {
 	if c.cfg.Dir == "" {
-		c.dir, err = os.MkdirTemp("", "skerry-cassandra-")
+		c.dir, c.forget, err = makeForgotten()
 	} else if c.dir, err = filepath.Abs(c.cfg.Dir); err == nil {
 		err = os.MkdirAll(c.dir, 0o755)
 	}
@@ -116,10 +119,36 @@ func (c *Cluster) Stop() error {
 			n.Kill()
 		}
 	}
-	if c.cfg.Dir != "" || c.dir == "" {
+	if c.forget == nil {
 		return nil
 	}
-	return os.RemoveAll(c.dir)
+	defer func() { c.forget = nil }() // Stop may be called again
+	return c.forget.now()
+}
+
+// Wait returns nil when ctx ends, or an error when a node ends by itself before.
+func (c *Cluster) Wait(ctx context.Context) error {
+	tick := time.NewTicker(between)
+	defer tick.Stop()
+	for {
+		if err := c.Died(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// Died tells of all nodes that have ended by themselves; see Node.Died.
+func (c *Cluster) Died() error {
+	var died []error
+	for _, n := range c.Nodes {
+		died = append(died, n.Died())
+	}
+	return errors.Join(died...)
 }
 
 // address is the loopback address of node i.

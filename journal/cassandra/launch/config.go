@@ -23,8 +23,11 @@ type Config struct {
 	Cache string
 	// Port is the CQL port of all nodes; a free one by default.
 	Port int
-	// HeapMiB is each node's Java heap; 512 by default.
+	// HeapMiB is each node's Java heap; 512 by default. A node that runs out of it ends.
 	HeapMiB int
+	// Brief starts nodes that are not meant to run for long: with half of the CPU, as Java then optimises
+	// less, and never gets as fast as otherwise.
+	Brief bool
 	// DataCenters and Racks name those of each node, the last one also of
 	// those behind it; dc1 and rack1 by default.
 	DataCenters, Racks []string
@@ -51,6 +54,12 @@ const (
 // MaxNodes limits a cluster on one machine.
 const MaxNodes = 9
 
+// minHeapMiB is the least heap with which a node starts.
+const minHeapMiB = 256
+
+// MemtableMiB is the share of the heap that a node gathers writes in.
+func (c Config) MemtableMiB() int { return c.HeapMiB / 4 }
+
 func (c Config) withDefaults() (Config, error) {
 	if c.Nodes == 0 {
 		c.Nodes = 1
@@ -60,6 +69,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.HeapMiB == 0 {
 		c.HeapMiB = 512
+	}
+	if c.HeapMiB < minHeapMiB {
+		return c, fmt.Errorf("launch: Config.HeapMiB is %d: a node needs %d", c.HeapMiB, minHeapMiB)
 	}
 	if c.PaxosVariant == "" {
 		c.PaxosVariant = "v2"

@@ -11,10 +11,12 @@
 // The first start fetches Cassandra's jars (66 MB) with Maven into a cache; each
 // later one takes 5 to 13 seconds a node. Nodes listen on loopback addresses
 // only, and they end when the process that started them ends, however it ends (on
-// Linux; elsewhere call Stop).
+// Linux; elsewhere call Stop). Their temporary folder goes with them. A node that runs
+// out of memory ends instead of hanging: [Cluster.Wait] tells.
 //
 // A node can be killed, paused and restarted by its methods, and nothing else
 // on the machine is touched: all is done by process id.
 //
-// Tests share one node per test process: see [Shared].
+// Tests share one node per test process, and the tests of one process at a time use
+// nodes: see [Shared].
 package launch

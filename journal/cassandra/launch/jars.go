@@ -18,6 +18,9 @@ var pom []byte
 // ErrMissing is wrapped when the machine lacks Java 17 or Maven.
 var ErrMissing = errors.New("launch: Cassandra needs Java 17 and Maven")
 
+// ErrFetch is wrapped when Maven cannot fetch Cassandra's jars, as without a network.
+var ErrFetch = errors.New("launch: Cassandra's jars are not there, and Maven cannot fetch them")
+
 // java17 finds the Java that runs a node: JAVA_HOME's, or the first on the PATH.
 func java17(ctx context.Context) (string, error) {
 	java := "java"
@@ -77,11 +80,11 @@ func fetch(ctx context.Context, cfg Config, mvn, dir string) error {
 	if err := os.WriteFile(file, pom, 0o600); err != nil {
 		return fmt.Errorf("launch: %w", err)
 	}
-	command := exec.CommandContext(ctx, mvn, "-q", "-B", "-f", file, "dependency:copy-dependencies",
+	command := exec.CommandContext(ctx, mvn, "-q", "-B", "-f", file, "-Dmaven.wagon.http.connectionTimeout=10000", "dependency:copy-dependencies",
 		"-DincludeScope=runtime", "-DoutputDirectory="+filepath.Join(dir, "jars"))
 	out, err := command.CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("launch: Maven cannot fetch Cassandra %s: %w: %s", Version, err, tail(out, 2000))
+		return fmt.Errorf("%w: version %s: %w: %s", ErrFetch, Version, err, tail(out, 2000))
 	}
 	return nil
 }

@@ -31,9 +31,18 @@ func (l layout) arguments(jars string, ringDelay int) []string {
 	for _, name := range opened {
 		args = append(args, "--add-opens", name+"=ALL-UNNAMED")
 	}
+	if l.Brief {
+		args = append(args, "-XX:TieredStopAtLevel=1")
+	}
 	conf := filepath.Join(l.Dir, "conf")
 	return append(args,
+		// A node without memory would only collect garbage, and hold the connections of its clients.
+		"-XX:+ExitOnOutOfMemoryError",
+		// What Java writes lies in the node's folder and goes with it.
+		"-Djava.io.tmpdir="+l.Dir, "-XX:-UsePerfData",
 		fmt.Sprintf("-Xms%dm", l.HeapMiB), fmt.Sprintf("-Xmx%dm", l.HeapMiB), "-XX:+UseG1GC", "-Xss512k",
+		// Cassandra gathers writes in arrays of 1 MiB. In the small regions that a small heap has by default, each would take two.
+		"-XX:G1HeapRegionSize=4m",
 		"-Djdk.attach.allowAttachSelf=true",
 		"-Dcassandra.storagedir="+l.Dir, "-Dcassandra.logdir="+l.Dir,
 		"-Dcassandra.config=file://"+filepath.Join(conf, "cassandra.yaml"),

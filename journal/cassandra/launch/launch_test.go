@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -17,44 +18,22 @@ func within(t *testing.T) context.Context {
 	return ctx
 }
 
-// One test at a time: each starts Javas, and the machine may be small.
+// One test of nodes at a time: each starts Javas, and the machine may be small.
 
-func TestNodesComeBackAfterStopAndKill(t *testing.T) {
-	ctx := within(t)
-	c := ForTest(t, Config{Nodes: 2, DataCenters: []string{"north", "south"}})
-	first, second := c.Nodes[0], c.Nodes[1]
-	for _, n := range c.Nodes {
-		if err := n.probe(ctx); err != nil {
-			t.Errorf("%s: %v", n.Address(), err)
-		}
+func TestANodeIsPausedKilledAndRestarted(t *testing.T) {
+	c := ForTest(t, Config{Password: true, TLS: true})
+	ctx, n := within(t), c.Nodes[0]
+	if err := n.probe(ctx); err != nil {
+		t.Error(err)
 	}
-	if err := second.Restart(ctx); err == nil {
+	if err := n.Restart(ctx); err == nil {
 		t.Error("a running node was started again")
 	}
-	second.Kill()
-	if err := second.probe(ctx); err == nil || second.Pid() != 0 {
-		t.Errorf("a killed node has pid %d and answers %v", second.Pid(), err)
+	other := c.cfg
+	other.Dir = t.TempDir()
+	if _, err := Start(ctx, other); err == nil || !strings.Contains(err.Error(), "Config.Port") {
+		t.Errorf("a second cluster on the same port: %v", err)
 	}
-	if err := second.Resume(); err == nil {
-		t.Error("a killed node was resumed")
-	}
-	if err := second.Restart(ctx); err != nil {
-		t.Fatal(err)
-	}
-	first.Stop()
-	if err := first.Restart(ctx); err != nil {
-		t.Fatal(err)
-	}
-	log, err := os.ReadFile(first.Log())
-	if err != nil || strings.Count(string(log), "Starting listening for CQL clients") != 2 {
-		t.Errorf("the log of a node does not tell of both its starts: %v", err)
-	}
-}
-
-func TestAPausedNodeHoldsItsConnections(t *testing.T) {
-	ctx := within(t)
-	c := ForTest(t, Config{Password: true, TLS: true})
-	n := c.Nodes[0]
 	if err := n.Pause(); err != nil {
 		t.Fatal(err)
 	}
@@ -67,26 +46,25 @@ func TestAPausedNodeHoldsItsConnections(t *testing.T) {
 	if err := n.await(ctx, "it does not take CQL", n.probe); err != nil {
 		t.Fatal(err)
 	}
-	if c.CA == "" {
-		t.Error("no certificate to trust")
+	if err := syscall.Kill(n.Pid(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
 	}
-}
-
-func TestAFailedStartTellsTheNodesWords(t *testing.T) {
-	wanted(t)
-	cfg := Config{Dir: t.TempDir(), PaxosVariant: "v9"}
-	c, err := Start(within(t), cfg)
-	if err == nil || !strings.Contains(err.Error(), "'v9'") {
-		t.Errorf("a cluster of a Paxos that does not exist: %v, %v", c, err)
+	if err := c.Wait(ctx); err == nil || !strings.Contains(err.Error(), "ended by itself") || !strings.Contains(err.Error(), "INFO") {
+		t.Errorf("of a node that was killed by others: %v", err)
 	}
-}
-
-func TestAPortInUseIsNotTakenForTheNode(t *testing.T) {
-	c := ForTest(t, Config{})
-	cfg := c.cfg
-	cfg.Dir = t.TempDir()
-	if _, err := Start(within(t), cfg); err == nil || !strings.Contains(err.Error(), "Config.Port") {
-		t.Errorf("a second cluster on the same port: %v", err)
+	if err := n.Restart(ctx); err != nil {
+		t.Fatal(err)
+	}
+	n.Stop()
+	if err := n.probe(ctx); err == nil || n.Pid() != 0 || n.Died() != nil {
+		t.Errorf("a stopped node has pid %d and answers %v", n.Pid(), err)
+	}
+	if err := n.Resume(); err == nil {
+		t.Error("a stopped node was resumed")
+	}
+	log, err := os.ReadFile(n.Log())
+	if err != nil || strings.Count(string(log), "Starting listening for CQL clients") != 2 {
+		t.Errorf("the log of a node does not tell of both its starts: %v", err)
 	}
 }
 
@@ -119,12 +97,44 @@ func TestBadConfigIsRefused(t *testing.T) {
 	}
 }
 
+func TestAFailedStartTellsTheNodesWords(t *testing.T) {
+	able(t)
+	cfg := Config{Dir: t.TempDir(), PaxosVariant: "v9"}
+	c, err := Start(within(t), cfg)
+	if err == nil || !strings.Contains(err.Error(), "'v9'") {
+		t.Errorf("a cluster of a Paxos that does not exist: %v, %v", c, err)
+	}
+}
+
 func TestAStartEndsWithItsContext(t *testing.T) {
-	wanted(t)
+	able(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	c, err := Start(ctx, Config{Dir: t.TempDir()})
 	if err == nil {
 		t.Error(c.Stop(), "a node started in no time")
 	}
+}
+
+func TestANodeWithoutMemoryEndsAndSaysSo(t *testing.T) {
+	able(t)
+	t.Setenv("_JAVA_OPTIONS", "-Xms10m -Xmx10m") // stronger than the arguments
+	c, err := Start(within(t), Config{Dir: t.TempDir()})
+	if err == nil || !strings.Contains(err.Error(), "OutOfMemoryError") {
+		t.Errorf("a node without memory: %v, %v", c, err)
+	}
+}
+
+// able skips the test where nodes cannot start.
+func able(t *testing.T) {
+	t.Helper()
+	wanted(t)
+	cfg, err := Config{}.withDefaults()
+	if err == nil {
+		_, err = java17(t.Context())
+	}
+	if err == nil {
+		_, err = jars(within(t), cfg)
+	}
+	require(t, err)
 }

@@ -50,7 +50,11 @@ const stopPatience = 20 * time.Second
 
 // Stop ends the node in good order, and at once when that takes too long.
 func (n *Node) Stop() {
-	if n.Pid() == 0 || n.process.process.Signal(syscall.SIGTERM) != nil {
+	if n.Pid() == 0 {
+		return
+	}
+	n.process.asked.Store(true)
+	if n.process.process.Signal(syscall.SIGTERM) != nil {
 		n.Kill()
 		return
 	}
@@ -89,7 +93,7 @@ func (n *Node) Restart(ctx context.Context) error {
 // start runs the node and waits until it takes CQL.
 func (n *Node) start(ctx context.Context) error {
 	if n.probe(ctx) == nil {
-		return fmt.Errorf("launch: something else takes CQL on %s: stop it or choose another Config.Port", n.Address())
+		return fmt.Errorf("launch: something else takes CQL on %s: stop it, or choose another port (Config.Port; -port of the node command)", n.Address())
 	}
 	ringDelay := 3000 // less, and a node that joins finds no seed
 	if len(n.cluster.Nodes) == 1 {
@@ -143,6 +147,15 @@ func (n *Node) await(ctx context.Context, what string, look func(context.Context
 		case <-tick.C:
 		}
 	}
+}
+
+// Died tells why the node has ended by itself, with its last words; nil while it
+// runs, and after Kill and Stop.
+func (n *Node) Died() error {
+	if n.process == nil || n.process.running() || n.process.asked.Load() {
+		return nil
+	}
+	return fmt.Errorf("launch: node %s ended by itself: %w:\n%s", n.Address(), cmp.Or(n.process.err, errEnded), n.lastWords())
 }
 
 // lastWords is the end of what the node said.

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"sync/atomic"
 )
 
 // process is one running Java.
@@ -12,6 +13,8 @@ type process struct {
 	// ended is closed when the process is gone; err is how it went.
 	ended chan struct{}
 	err   error
+	// asked is whether we wanted it to end.
+	asked atomic.Bool
 }
 
 // run starts the command, whose process dies with this one. The system binds the child's
@@ -50,6 +53,7 @@ func (p *process) running() bool {
 
 // kill ends the process at once and waits for its end.
 func (p *process) kill() {
+	p.asked.Store(true)
 	_ = p.process.Kill() // it may have ended by itself
 	<-p.ended
 }

@@ -15,6 +15,13 @@ import (
 // starting one.
 const AddressVariable = "SKERRY_CASSANDRA"
 
+// Where an element of these lists is "cassandra" (elements are separated by commas), tests fail that lack
+// something, or are skipped although nothing is lacking.
+const (
+	requireVariable = "SKERRY_REQUIRE"
+	skipVariable    = "SKERRY_SKIP"
+)
+
 // Shared is one node for all tests of a process: the first that asks starts it, and
 // TestMain stops it. Each test uses a keyspace of its own.
 //
@@ -25,8 +32,12 @@ const AddressVariable = "SKERRY_CASSANDRA"
 //		node.Stop()
 //		os.Exit(code)
 //	}
+//
+// A test that asks is skipped with -short, where SKERRY_SKIP names cassandra, and where Java 17 or Cassandra's jars
+// cannot be had; that fails it where SKERRY_REQUIRE names cassandra. It waits while the
+// tests of another process use nodes.
 type Shared struct {
-	// Config is what is started.
+	// Config is what is started. Nodes for tests are brief ones.
 	Config Config
 
 	mu      sync.Mutex
@@ -37,10 +48,10 @@ type Shared struct {
 // startPatience bounds the start of a cluster in tests: per node, and with the jars fetched.
 const startPatience = 3 * time.Minute
 
-// Hosts returns where the shared node takes CQL. It skips the test unless
-// SKERRY_REQUIRE names cassandra.
+// Hosts returns where the shared node takes CQL.
 func (s *Shared) Hosts(t testing.TB) []string {
 	t.Helper()
+	wanted(t)
 	if host := os.Getenv(AddressVariable); host != "" {
 		return []string{host}
 	}
@@ -51,38 +62,76 @@ func (s *Shared) Hosts(t testing.TB) []string {
 // their Shared. The nodes are always started here.
 func (s *Shared) Cluster(t testing.TB) *Cluster {
 	t.Helper()
-	wanted(t)
+	cfg := s.prepare(t)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cluster == nil && s.err == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), startPatience) // the node outlives the test
 		defer cancel()
-		s.cluster, s.err = Start(ctx, s.Config)
+		s.cluster, s.err = Start(ctx, cfg)
 	}
 	require(t, s.err)
+	t.Cleanup(func() { s.check(t) })
 	return s.cluster
+}
+
+// prepare waits until the test may use nodes, and says which.
+func (s *Shared) prepare(t testing.TB) Config {
+	t.Helper()
+	wanted(t)
+	cfg, err := s.Config.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, measuring := t.(*testing.B)
+	cfg.Brief = !measuring
+	tests.take(t, cfg.Cache)
+	return cfg
+}
+
+// check fails a test during which a node has ended that nobody ended.
+func (s *Shared) check(t testing.TB) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cluster == nil {
+		return
+	}
+	if err := s.cluster.Died(); err != nil {
+		t.Error(err)
+	}
 }
 
 // ForTest starts a cluster for one test, which ends with the test.
 func ForTest(t testing.TB, cfg Config) *Cluster {
 	t.Helper()
 	s := &Shared{Config: cfg}
+	s.prepare(t) // the turn ends behind the nodes
 	t.Cleanup(s.Stop)
 	return s.Cluster(t)
 }
 
-// wanted skips the test where nobody asked for it: real nodes take minutes, and a gigabyte of memory.
+// wanted skips the test where nobody wants nodes: they take memory, and seconds to start.
 func wanted(t testing.TB) {
 	t.Helper()
-	if !strings.Contains(os.Getenv("SKERRY_REQUIRE"), "cassandra") {
-		t.Skip("NOT TESTED on Cassandra: set SKERRY_REQUIRE=cassandra, where Java 17 and Maven are, to test it")
+	switch {
+	case testing.Short():
+		t.Skip("NOT TESTED on Cassandra: -short leaves it out")
+	case names(skipVariable):
+		t.Skipf("NOT TESTED on Cassandra: %s leaves it out", skipVariable)
 	}
 }
 
-// require ends the test when there is no node.
+// names tells whether a list in the environment has cassandra in it.
+func names(variable string) bool { return strings.Contains(os.Getenv(variable), "cassandra") }
+
+// require ends the test when there is no node: it is skipped if this machine cannot run one, unless it must.
 func require(t testing.TB, err error) {
 	t.Helper()
-	if err != nil {
+	switch {
+	case err == nil:
+	case !names(requireVariable) && (errors.Is(err, ErrMissing) || errors.Is(err, ErrFetch)):
+		t.Skipf("NOT TESTED on Cassandra: %v", err)
+	default:
 		t.Fatal(err)
 	}
 }

@@ -30,38 +30,59 @@ func (l Load) rawWriters(shards int) int {
 	return writers
 }
 
-// ceiling returns how many records of a size the store takes per second from some
+// raw adds to the figures how many records of a size the store takes per second from some
 // writers, each with a log of its own, who wait for each record.
-func (s Setup) ceiling(ctx context.Context, writers, recordBytes int, howLong time.Duration) (perSecond float64, err error) {
-	dir, remove, err := s.scratch()
+func (l Load) raw(ctx context.Context, f *Figures, recordBytes int) (err error) {
+	dir, remove, err := l.scratch()
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-	j, err := s.open(ctx, dir)
+	j, err := l.open(ctx, dir)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { err = errors.Join(err, j.Close()) }()
-	return appendAll(ctx, j, writers, recordBytes, howLong)
+	f.RawWriters = l.rawWriters(f.Shards)
+	if err := claimAll(ctx, j, f.RawWriters); err != nil {
+		return err
+	}
+	begin, cpu := time.Now(), cpuTime()
+	database, err := l.databaseTime()
+	if err != nil {
+		return err
+	}
+	appended, err := appendAll(ctx, j, f.RawWriters, recordBytes, begin.Add(min(l.For, ceilingTime)))
+	if err != nil || appended == 0 {
+		return err
+	}
+	f.RawAppendsPerSecond = appended / time.Since(begin).Seconds()
+	f.RawCPUPerAppend = float64((cpuTime() - cpu).Microseconds()) / appended
+	after, err := l.databaseTime()
+	f.RawDatabaseCPUPerAppend = float64((after - database).Microseconds()) / appended
+	return err
 }
 
-// appendAll claims a log for each writer before the time is taken.
-func appendAll(ctx context.Context, to journal.Log, writers, recordBytes int, howLong time.Duration) (float64, error) {
+// claimAll makes the logs of the writers.
+func claimAll(ctx context.Context, to journal.Log, writers int) error {
 	claim := journal.Header{Number: 1, Epoch: 1, Writer: rawWriter, Claim: true, FirstOffset: 1}
 	for shard := range writers {
 		claim.Batch = journal.NewBatch()
 		if _, err := to.Append(ctx, uint32(shard), journal.NewRecord(claim, nil)); err != nil {
-			return 0, fmt.Errorf("claim shard %d of the bare store: %w", shard, err)
+			return fmt.Errorf("claim shard %d of the bare store: %w", shard, err)
 		}
 	}
+	return nil
+}
+
+// appendAll lets all writers append until the end and returns how many records they did.
+func appendAll(ctx context.Context, to journal.Log, writers, recordBytes int, end time.Time) (appended float64, err error) {
 	entry := [][]byte{randomBytes(entryFor(recordBytes, rawWriter))}
 	var done atomic.Int64
-	begin := time.Now()
-	err := inParallel(ctx, writers, func(ctx context.Context, shard int) error {
-		return appendOneByOne(ctx, to, uint32(shard), entry, begin.Add(howLong), &done)
+	err = inParallel(ctx, writers, func(ctx context.Context, shard int) error {
+		return appendOneByOne(ctx, to, uint32(shard), entry, end, &done)
 	})
-	return float64(done.Load()) / time.Since(begin).Seconds(), err
+	return float64(done.Load()), err
 }
 
 // rawWriter names who writes to the bare store.

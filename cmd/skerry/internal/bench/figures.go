@@ -19,10 +19,16 @@ type Figures struct {
 	EventsPerRecord   float64 `json:"events_per_record"`
 	// CPUPerCommand is user and system time of the whole process, callers included, in µs.
 	CPUPerCommand float64 `json:"cpu_us_per_command"`
+	// DatabaseCPUPerCommand is the same of the database's process, where that is known.
+	DatabaseCPUPerCommand float64 `json:"database_cpu_us_per_command,omitempty"`
 	// RawAppendsPerSecond is what the bare store takes of records of this size from RawWriters, each
 	// of which waits for its own before the next.
 	RawAppendsPerSecond float64 `json:"raw_appends_per_s"`
 	RawWriters          int     `json:"raw_writers"`
+	// RawCPUPerAppend and RawDatabaseCPUPerAppend are what one of these costs in this process and in the
+	// database's, in µs.
+	RawCPUPerAppend         float64 `json:"raw_cpu_us_per_append"`
+	RawDatabaseCPUPerAppend float64 `json:"raw_database_cpu_us_per_append,omitempty"`
 	// BytesPerEntity is the heap of a live idle entity beside its state.
 	BytesPerEntity float64 `json:"bytes_per_entity"`
 
@@ -30,7 +36,9 @@ type Figures struct {
 	RecordBytes      float64 `json:"record_bytes"`
 	Shards           int     `json:"shards"`
 	Hot              bool    `json:"hot"`
+	Zipf             bool    `json:"zipf"`
 	OneBatchPerShard bool    `json:"one_batch_per_shard"`
+	NoDerived        bool    `json:"no_derived"`
 	Seconds          float64 `json:"seconds"`
 	Machine
 	// Runs holds each run, where the rest is their medians.
@@ -47,7 +55,7 @@ func (l Load) figures(w window) Figures {
 		P999:              milliseconds(w.latency.quantile(0.999)),
 		EventsPerRecord:   float64(w.after.events-w.before.events) / float64(max(w.after.records-w.before.records, 1)),
 		BytesPerEntity:    l.BytesPerEntity,
-		Payload:           l.Payload, Shards: len(w.after.heads), Hot: l.Hot, OneBatchPerShard: l.OneBatchPerShard,
+		Payload:           l.Payload, Shards: len(w.after.heads), Hot: l.Hot, Zipf: l.Zipf, OneBatchPerShard: l.OneBatchPerShard, NoDerived: l.NoDerived,
 		Seconds: w.elapsed.Seconds(), Machine: ThisMachine(),
 	}
 	if l.Hot {
@@ -55,6 +63,7 @@ func (l Load) figures(w window) Figures {
 	}
 	if commands > 0 {
 		f.CPUPerCommand = float64(w.cpu.Microseconds()) / commands
+		f.DatabaseCPUPerCommand = float64(w.database.Microseconds()) / commands
 	}
 	return f
 }
@@ -75,7 +84,10 @@ func Median(runs []Figures) Figures {
 		func(f *Figures) *float64 { return &f.P999 },
 		func(f *Figures) *float64 { return &f.EventsPerRecord },
 		func(f *Figures) *float64 { return &f.CPUPerCommand },
+		func(f *Figures) *float64 { return &f.DatabaseCPUPerCommand },
 		func(f *Figures) *float64 { return &f.RawAppendsPerSecond },
+		func(f *Figures) *float64 { return &f.RawCPUPerAppend },
+		func(f *Figures) *float64 { return &f.RawDatabaseCPUPerAppend },
 		func(f *Figures) *float64 { return &f.BytesPerEntity },
 		func(f *Figures) *float64 { return &f.RecordBytes },
 	} {

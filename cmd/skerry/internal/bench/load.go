@@ -17,10 +17,15 @@ const stopPatience = time.Minute
 type Load struct {
 	Setup
 	Entities, Callers int
-	// Hot sends all commands to one entity.
-	Hot bool
+	// Hot sends all commands to one entity, Zipf most of them to few: the n-th gets a share of n to the power of -1.1.
+	Hot, Zipf bool
 	// Warm is how long the loop runs before it is measured, For how long after that.
 	Warm, For time.Duration
+	// NoDerived drops pages, snapshots and the timer index, to see what they cost.
+	NoDerived bool
+	// DatabasePID is the process of the one database node under the journal, if that runs on this
+	// machine and its CPU time is to be measured; 0 if not.
+	DatabasePID int
 	// BytesPerEntity is copied into the figures; see [IdleBytes].
 	BytesPerEntity float64
 }
@@ -43,6 +48,9 @@ func (l Load) Check() error {
 	case l.Warm < 0:
 		return fmt.Errorf("a warm-up of %v: use 0 or more", l.Warm)
 	}
+	if _, err := l.databaseTime(); err != nil {
+		return err
+	}
 	return l.Setup.check()
 }
 
@@ -61,14 +69,13 @@ func (l Load) Run(ctx context.Context) (_ Figures, err error) {
 	if err != nil {
 		return Figures{}, err
 	}
-	f.RawWriters = l.rawWriters(f.Shards)
-	f.RawAppendsPerSecond, err = l.ceiling(ctx, f.RawWriters, recordBytes, min(l.For, ceilingTime))
+	err = l.raw(ctx, &f, recordBytes)
 	return f, err
 }
 
 // onHost returns what the loop measured and the average size of its records.
 func (l Load) onHost(ctx context.Context, dir string) (_ Figures, recordBytes int, err error) {
-	n, err := l.start(ctx, dir, ledgers, nil)
+	n, err := l.start(ctx, dir, ledgers, l.change)
 	if err != nil {
 		return Figures{}, 0, err
 	}
@@ -94,7 +101,7 @@ const (
 type window struct {
 	elapsed       time.Duration
 	latency       histogram
-	cpu           time.Duration
+	cpu, database time.Duration
 	before, after logs
 	err           error
 }
@@ -109,7 +116,7 @@ func (l Load) loop(ctx context.Context, n *node) (w window) {
 	payload := randomBytes(l.Payload)
 	var running sync.WaitGroup
 	for i := range callers {
-		c := &caller{node: n, ids: ids, payload: payload, rng: rand.New(rand.NewPCG(uint64(i), 1))}
+		c := &caller{node: n, ids: ids, payload: payload, draw: l.draw(uint64(i), len(ids))}
 		callers[i] = c
 		running.Go(func() {
 			if err := c.run(ctx, &phase); err != nil {
@@ -139,11 +146,17 @@ func (l Load) watch(ctx context.Context, n *node, phase *atomic.Int32) (w window
 		return w
 	}
 	begin, cpu := time.Now(), cpuTime()
+	database, err := l.databaseTime()
+	if w.err = err; err != nil {
+		return w
+	}
 	phase.Store(measuring)
 	w.err = pause(ctx, l.For)
 	phase.Store(stopped)
 	w.elapsed, w.cpu = time.Since(begin), cpuTime()-cpu
-	if w.err == nil {
+	after, err := l.databaseTime()
+	w.database = after - database
+	if w.err = errors.Join(w.err, err); w.err == nil {
 		w.after, w.err = logsOf(ctx, n)
 	}
 	return w
@@ -160,19 +173,32 @@ func (l Load) ids() []string {
 	return ids
 }
 
+// zipfExponent is that of words and web pages, about.
+const zipfExponent = 1.1
+
+// draw returns where a caller's commands go.
+func (l Load) draw(seed uint64, n int) func() int {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	if !l.Zipf {
+		return func() int { return rng.IntN(n) }
+	}
+	zipf := rand.NewZipf(rng, zipfExponent, 1, uint64(n-1))
+	return func() int { return int(zipf.Uint64()) } //nolint:gosec // below n
+}
+
 // caller sends commands one after the other, each to an entity drawn at random.
 type caller struct {
 	node    *node
 	ids     []string
 	payload []byte
-	rng     *rand.Rand
+	draw    func() int
 	latency histogram
 }
 
 func (c *caller) run(ctx context.Context, phase *atomic.Int32) error {
 	for phase.Load() != stopped {
 		begin := time.Now()
-		id := c.ids[c.rng.IntN(len(c.ids))]
+		id := c.ids[c.draw()]
 		if err := put(ctx, c.node, id, c.payload); err != nil {
 			return fmt.Errorf("a command to %s failed, so nothing was measured: %w", id, err)
 		}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -28,7 +29,7 @@ func run() error {
 	flag.IntVar(&cfg.Nodes, "nodes", 1, "how many nodes")
 	flag.IntVar(&cfg.Port, "port", 9042, "the CQL port of all nodes")
 	flag.StringVar(&cfg.Dir, "dir", "", "where data is kept; without it all is forgotten at the end")
-	flag.IntVar(&cfg.HeapMiB, "heap", 512, "Java heap of each node, in MiB")
+	flag.IntVar(&cfg.HeapMiB, "heap", 1024, "Java heap of each node, in MiB")
 	flag.StringVar(&cfg.PaxosVariant, "paxos", "v2", "v1 or v2")
 	flag.StringVar(&centres, "dc", "", "data centres of the nodes, separated by commas")
 	flag.BoolVar(&cfg.Password, "password", false, "ask for a password (cassandra, cassandra)")
@@ -47,8 +48,7 @@ func run() error {
 	if cluster.CA != "" {
 		fmt.Println("certificate to trust:", cluster.CA)
 	}
-	<-ctx.Done()
-	return cluster.Stop()
+	return errors.Join(cluster.Wait(ctx), cluster.Stop())
 }
 
 // journalURL is what a service is given. Three nodes are enough for a journal as in production, with three replicas.

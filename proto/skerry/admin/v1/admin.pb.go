@@ -187,8 +187,10 @@ type Shard struct {
 	LiveEntities    int64  `protobuf:"varint,9,opt,name=live_entities,json=liveEntities,proto3" json:"live_entities,omitempty"`
 	PendingCommands int64  `protobuf:"varint,10,opt,name=pending_commands,json=pendingCommands,proto3" json:"pending_commands,omitempty"`
 	UnflushedBytes  int64  `protobuf:"varint,11,opt,name=unflushed_bytes,json=unflushedBytes,proto3" json:"unflushed_bytes,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Entities whose pages cannot be written although the flush position has passed them.
+	EntitiesBehind int64 `protobuf:"varint,12,opt,name=entities_behind,json=entitiesBehind,proto3" json:"entities_behind,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Shard) Reset() {
@@ -294,6 +296,13 @@ func (x *Shard) GetPendingCommands() int64 {
 func (x *Shard) GetUnflushedBytes() int64 {
 	if x != nil {
 		return x.UnflushedBytes
+	}
+	return 0
+}
+
+func (x *Shard) GetEntitiesBehind() int64 {
+	if x != nil {
+		return x.EntitiesBehind
 	}
 	return 0
 }
@@ -1389,7 +1398,7 @@ const file_skerry_admin_v1_admin_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05paths\x18\x02 \x03(\tR\x05paths\"8\n" +
 	"\x06Shards\x12.\n" +
-	"\x06shards\x18\x01 \x03(\v2\x16.skerry.admin.v1.ShardR\x06shards\"\xb6\x02\n" +
+	"\x06shards\x18\x01 \x03(\v2\x16.skerry.admin.v1.ShardR\x06shards\"\xdf\x02\n" +
 	"\x05Shard\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\tR\x05phase\x12\x16\n" +
@@ -1402,7 +1411,8 @@ const file_skerry_admin_v1_admin_proto_rawDesc = "" +
 	"\rlive_entities\x18\t \x01(\x03R\fliveEntities\x12)\n" +
 	"\x10pending_commands\x18\n" +
 	" \x01(\x03R\x0fpendingCommands\x12'\n" +
-	"\x0funflushed_bytes\x18\v \x01(\x03R\x0eunflushedBytes\"\xfe\x02\n" +
+	"\x0funflushed_bytes\x18\v \x01(\x03R\x0eunflushedBytes\x12'\n" +
+	"\x0fentities_behind\x18\f \x01(\x03R\x0eentitiesBehind\"\xfe\x02\n" +
 	"\x06Entity\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n" +

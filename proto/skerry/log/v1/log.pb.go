@@ -104,7 +104,9 @@ type Header struct {
 	// A claim that sets the shard's time back to time_ns, by an operator's word.
 	SetsTime bool `protobuf:"varint,11,opt,name=sets_time,json=setsTime,proto3" json:"sets_time,omitempty"`
 	// CRC-32C of the entries as encoded in this record.
-	Checksum      uint32 `protobuf:"fixed32,12,opt,name=checksum,proto3" json:"checksum,omitempty"`
+	Checksum uint32 `protobuf:"fixed32,12,opt,name=checksum,proto3" json:"checksum,omitempty"`
+	// An encoded Behind; empty if it names nobody.
+	Behind        []byte `protobuf:"bytes,13,opt,name=behind,proto3" json:"behind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -223,6 +225,121 @@ func (x *Header) GetChecksum() uint32 {
 	return 0
 }
 
+func (x *Header) GetBehind() []byte {
+	if x != nil {
+		return x.Behind
+	}
+	return nil
+}
+
+// Behind names the entities whose pages are not complete up to the flush position, though
+// everybody else's are.
+type Behind struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Late          []*Late                `protobuf:"bytes,1,rep,name=late,proto3" json:"late,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Behind) Reset() {
+	*x = Behind{}
+	mi := &file_skerry_log_v1_log_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Behind) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Behind) ProtoMessage() {}
+
+func (x *Behind) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_log_v1_log_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Behind.ProtoReflect.Descriptor instead.
+func (*Behind) Descriptor() ([]byte, []int) {
+	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Behind) GetLate() []*Late {
+	if x != nil {
+		return x.Late
+	}
+	return nil
+}
+
+// Late is one such entity.
+type Late struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Type  string                 `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	Id    string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// The first record with an entry that its pages do not hold.
+	Record        uint64 `protobuf:"varint,3,opt,name=record,proto3" json:"record,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Late) Reset() {
+	*x = Late{}
+	mi := &file_skerry_log_v1_log_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Late) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Late) ProtoMessage() {}
+
+func (x *Late) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_log_v1_log_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Late.ProtoReflect.Descriptor instead.
+func (*Late) Descriptor() ([]byte, []int) {
+	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Late) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Late) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Late) GetRecord() uint64 {
+	if x != nil {
+		return x.Record
+	}
+	return 0
+}
+
 // Entry is one stored command of one entity, with or without events.
 type Entry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -260,7 +377,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_skerry_log_v1_log_proto_msgTypes[2]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -272,7 +389,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_skerry_log_v1_log_proto_msgTypes[2]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -285,7 +402,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{2}
+	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Entry) GetType() string {
@@ -442,7 +559,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_skerry_log_v1_log_proto_msgTypes[3]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -454,7 +571,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_skerry_log_v1_log_proto_msgTypes[3]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -467,7 +584,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{3}
+	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Key) GetKind() isKey_Kind {
@@ -543,7 +660,7 @@ type ClientKey struct {
 
 func (x *ClientKey) Reset() {
 	*x = ClientKey{}
-	mi := &file_skerry_log_v1_log_proto_msgTypes[4]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -555,7 +672,7 @@ func (x *ClientKey) String() string {
 func (*ClientKey) ProtoMessage() {}
 
 func (x *ClientKey) ProtoReflect() protoreflect.Message {
-	mi := &file_skerry_log_v1_log_proto_msgTypes[4]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -568,7 +685,7 @@ func (x *ClientKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientKey.ProtoReflect.Descriptor instead.
 func (*ClientKey) Descriptor() ([]byte, []int) {
-	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{4}
+	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ClientKey) GetClient() []byte {
@@ -611,7 +728,7 @@ type TimerKey struct {
 
 func (x *TimerKey) Reset() {
 	*x = TimerKey{}
-	mi := &file_skerry_log_v1_log_proto_msgTypes[5]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -623,7 +740,7 @@ func (x *TimerKey) String() string {
 func (*TimerKey) ProtoMessage() {}
 
 func (x *TimerKey) ProtoReflect() protoreflect.Message {
-	mi := &file_skerry_log_v1_log_proto_msgTypes[5]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -636,7 +753,7 @@ func (x *TimerKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimerKey.ProtoReflect.Descriptor instead.
 func (*TimerKey) Descriptor() ([]byte, []int) {
-	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{5}
+	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *TimerKey) GetName() string {
@@ -664,7 +781,7 @@ type Rejection struct {
 
 func (x *Rejection) Reset() {
 	*x = Rejection{}
-	mi := &file_skerry_log_v1_log_proto_msgTypes[6]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -676,7 +793,7 @@ func (x *Rejection) String() string {
 func (*Rejection) ProtoMessage() {}
 
 func (x *Rejection) ProtoReflect() protoreflect.Message {
-	mi := &file_skerry_log_v1_log_proto_msgTypes[6]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -689,7 +806,7 @@ func (x *Rejection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejection.ProtoReflect.Descriptor instead.
 func (*Rejection) Descriptor() ([]byte, []int) {
-	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{6}
+	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Rejection) GetCode() string {
@@ -718,7 +835,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_skerry_log_v1_log_proto_msgTypes[7]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -730,7 +847,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_skerry_log_v1_log_proto_msgTypes[7]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -743,7 +860,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{7}
+	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Event) GetType() string {
@@ -773,7 +890,7 @@ type Arm struct {
 
 func (x *Arm) Reset() {
 	*x = Arm{}
-	mi := &file_skerry_log_v1_log_proto_msgTypes[8]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -785,7 +902,7 @@ func (x *Arm) String() string {
 func (*Arm) ProtoMessage() {}
 
 func (x *Arm) ProtoReflect() protoreflect.Message {
-	mi := &file_skerry_log_v1_log_proto_msgTypes[8]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -798,7 +915,7 @@ func (x *Arm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Arm.ProtoReflect.Descriptor instead.
 func (*Arm) Descriptor() ([]byte, []int) {
-	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{8}
+	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Arm) GetName() string {
@@ -839,7 +956,7 @@ type Page struct {
 
 func (x *Page) Reset() {
 	*x = Page{}
-	mi := &file_skerry_log_v1_log_proto_msgTypes[9]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -851,7 +968,7 @@ func (x *Page) String() string {
 func (*Page) ProtoMessage() {}
 
 func (x *Page) ProtoReflect() protoreflect.Message {
-	mi := &file_skerry_log_v1_log_proto_msgTypes[9]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -864,7 +981,7 @@ func (x *Page) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Page.ProtoReflect.Descriptor instead.
 func (*Page) Descriptor() ([]byte, []int) {
-	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{9}
+	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Page) GetEntries() []*Entry {
@@ -894,7 +1011,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_skerry_log_v1_log_proto_msgTypes[10]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -906,7 +1023,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_skerry_log_v1_log_proto_msgTypes[10]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -919,7 +1036,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{10}
+	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Snapshot) GetEntry() uint64 {
@@ -992,7 +1109,7 @@ type Window struct {
 
 func (x *Window) Reset() {
 	*x = Window{}
-	mi := &file_skerry_log_v1_log_proto_msgTypes[11]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1004,7 +1121,7 @@ func (x *Window) String() string {
 func (*Window) ProtoMessage() {}
 
 func (x *Window) ProtoReflect() protoreflect.Message {
-	mi := &file_skerry_log_v1_log_proto_msgTypes[11]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1017,7 +1134,7 @@ func (x *Window) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Window.ProtoReflect.Descriptor instead.
 func (*Window) Descriptor() ([]byte, []int) {
-	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{11}
+	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Window) GetAnswers() []*Remembered {
@@ -1061,7 +1178,7 @@ type Remembered struct {
 
 func (x *Remembered) Reset() {
 	*x = Remembered{}
-	mi := &file_skerry_log_v1_log_proto_msgTypes[12]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1073,7 +1190,7 @@ func (x *Remembered) String() string {
 func (*Remembered) ProtoMessage() {}
 
 func (x *Remembered) ProtoReflect() protoreflect.Message {
-	mi := &file_skerry_log_v1_log_proto_msgTypes[12]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1086,7 +1203,7 @@ func (x *Remembered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Remembered.ProtoReflect.Descriptor instead.
 func (*Remembered) Descriptor() ([]byte, []int) {
-	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{12}
+	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Remembered) GetKey() *Key {
@@ -1186,7 +1303,7 @@ type Mark struct {
 
 func (x *Mark) Reset() {
 	*x = Mark{}
-	mi := &file_skerry_log_v1_log_proto_msgTypes[13]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1198,7 +1315,7 @@ func (x *Mark) String() string {
 func (*Mark) ProtoMessage() {}
 
 func (x *Mark) ProtoReflect() protoreflect.Message {
-	mi := &file_skerry_log_v1_log_proto_msgTypes[13]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1211,7 +1328,7 @@ func (x *Mark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mark.ProtoReflect.Descriptor instead.
 func (*Mark) Descriptor() ([]byte, []int) {
-	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{13}
+	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Mark) GetClient() []byte {
@@ -1254,7 +1371,7 @@ type Pending struct {
 
 func (x *Pending) Reset() {
 	*x = Pending{}
-	mi := &file_skerry_log_v1_log_proto_msgTypes[14]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1266,7 +1383,7 @@ func (x *Pending) String() string {
 func (*Pending) ProtoMessage() {}
 
 func (x *Pending) ProtoReflect() protoreflect.Message {
-	mi := &file_skerry_log_v1_log_proto_msgTypes[14]
+	mi := &file_skerry_log_v1_log_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1279,7 +1396,7 @@ func (x *Pending) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pending.ProtoReflect.Descriptor instead.
 func (*Pending) Descriptor() ([]byte, []int) {
-	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{14}
+	return file_skerry_log_v1_log_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Pending) GetArm() *Arm {
@@ -1303,7 +1420,7 @@ const file_skerry_log_v1_log_proto_rawDesc = "" +
 	"\x17skerry/log/v1/log.proto\x12\rskerry.log.v1\"g\n" +
 	"\x06Record\x12-\n" +
 	"\x06header\x18\x01 \x01(\v2\x15.skerry.log.v1.HeaderR\x06header\x12.\n" +
-	"\aentries\x18\x02 \x03(\v2\x14.skerry.log.v1.EntryR\aentries\"\xcb\x02\n" +
+	"\aentries\x18\x02 \x03(\v2\x14.skerry.log.v1.EntryR\aentries\"\xe3\x02\n" +
 	"\x06Header\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x16\n" +
@@ -1317,7 +1434,14 @@ const file_skerry_log_v1_log_proto_rawDesc = "" +
 	"\x10timers_from_hour\x18\n" +
 	" \x01(\x03R\x0etimersFromHour\x12\x1b\n" +
 	"\tsets_time\x18\v \x01(\bR\bsetsTime\x12\x1a\n" +
-	"\bchecksum\x18\f \x01(\aR\bchecksum\"\xed\x03\n" +
+	"\bchecksum\x18\f \x01(\aR\bchecksum\x12\x16\n" +
+	"\x06behind\x18\r \x01(\fR\x06behind\"1\n" +
+	"\x06Behind\x12'\n" +
+	"\x04late\x18\x01 \x03(\v2\x13.skerry.log.v1.LateR\x04late\"B\n" +
+	"\x04Late\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x16\n" +
+	"\x06record\x18\x03 \x01(\x04R\x06record\"\xed\x03\n" +
 	"\x05Entry\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n" +
@@ -1408,46 +1532,49 @@ func file_skerry_log_v1_log_proto_rawDescGZIP() []byte {
 	return file_skerry_log_v1_log_proto_rawDescData
 }
 
-var file_skerry_log_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_skerry_log_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_skerry_log_v1_log_proto_goTypes = []any{
 	(*Record)(nil),     // 0: skerry.log.v1.Record
 	(*Header)(nil),     // 1: skerry.log.v1.Header
-	(*Entry)(nil),      // 2: skerry.log.v1.Entry
-	(*Key)(nil),        // 3: skerry.log.v1.Key
-	(*ClientKey)(nil),  // 4: skerry.log.v1.ClientKey
-	(*TimerKey)(nil),   // 5: skerry.log.v1.TimerKey
-	(*Rejection)(nil),  // 6: skerry.log.v1.Rejection
-	(*Event)(nil),      // 7: skerry.log.v1.Event
-	(*Arm)(nil),        // 8: skerry.log.v1.Arm
-	(*Page)(nil),       // 9: skerry.log.v1.Page
-	(*Snapshot)(nil),   // 10: skerry.log.v1.Snapshot
-	(*Window)(nil),     // 11: skerry.log.v1.Window
-	(*Remembered)(nil), // 12: skerry.log.v1.Remembered
-	(*Mark)(nil),       // 13: skerry.log.v1.Mark
-	(*Pending)(nil),    // 14: skerry.log.v1.Pending
+	(*Behind)(nil),     // 2: skerry.log.v1.Behind
+	(*Late)(nil),       // 3: skerry.log.v1.Late
+	(*Entry)(nil),      // 4: skerry.log.v1.Entry
+	(*Key)(nil),        // 5: skerry.log.v1.Key
+	(*ClientKey)(nil),  // 6: skerry.log.v1.ClientKey
+	(*TimerKey)(nil),   // 7: skerry.log.v1.TimerKey
+	(*Rejection)(nil),  // 8: skerry.log.v1.Rejection
+	(*Event)(nil),      // 9: skerry.log.v1.Event
+	(*Arm)(nil),        // 10: skerry.log.v1.Arm
+	(*Page)(nil),       // 11: skerry.log.v1.Page
+	(*Snapshot)(nil),   // 12: skerry.log.v1.Snapshot
+	(*Window)(nil),     // 13: skerry.log.v1.Window
+	(*Remembered)(nil), // 14: skerry.log.v1.Remembered
+	(*Mark)(nil),       // 15: skerry.log.v1.Mark
+	(*Pending)(nil),    // 16: skerry.log.v1.Pending
 }
 var file_skerry_log_v1_log_proto_depIdxs = []int32{
 	1,  // 0: skerry.log.v1.Record.header:type_name -> skerry.log.v1.Header
-	2,  // 1: skerry.log.v1.Record.entries:type_name -> skerry.log.v1.Entry
-	3,  // 2: skerry.log.v1.Entry.key:type_name -> skerry.log.v1.Key
-	6,  // 3: skerry.log.v1.Entry.rejection:type_name -> skerry.log.v1.Rejection
-	7,  // 4: skerry.log.v1.Entry.events:type_name -> skerry.log.v1.Event
-	8,  // 5: skerry.log.v1.Entry.arms:type_name -> skerry.log.v1.Arm
-	4,  // 6: skerry.log.v1.Key.client:type_name -> skerry.log.v1.ClientKey
-	5,  // 7: skerry.log.v1.Key.timer:type_name -> skerry.log.v1.TimerKey
-	2,  // 8: skerry.log.v1.Page.entries:type_name -> skerry.log.v1.Entry
-	11, // 9: skerry.log.v1.Snapshot.window:type_name -> skerry.log.v1.Window
-	14, // 10: skerry.log.v1.Snapshot.timers:type_name -> skerry.log.v1.Pending
-	12, // 11: skerry.log.v1.Window.answers:type_name -> skerry.log.v1.Remembered
-	13, // 12: skerry.log.v1.Window.marks:type_name -> skerry.log.v1.Mark
-	3,  // 13: skerry.log.v1.Remembered.key:type_name -> skerry.log.v1.Key
-	6,  // 14: skerry.log.v1.Remembered.rejection:type_name -> skerry.log.v1.Rejection
-	8,  // 15: skerry.log.v1.Pending.arm:type_name -> skerry.log.v1.Arm
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	4,  // 1: skerry.log.v1.Record.entries:type_name -> skerry.log.v1.Entry
+	3,  // 2: skerry.log.v1.Behind.late:type_name -> skerry.log.v1.Late
+	5,  // 3: skerry.log.v1.Entry.key:type_name -> skerry.log.v1.Key
+	8,  // 4: skerry.log.v1.Entry.rejection:type_name -> skerry.log.v1.Rejection
+	9,  // 5: skerry.log.v1.Entry.events:type_name -> skerry.log.v1.Event
+	10, // 6: skerry.log.v1.Entry.arms:type_name -> skerry.log.v1.Arm
+	6,  // 7: skerry.log.v1.Key.client:type_name -> skerry.log.v1.ClientKey
+	7,  // 8: skerry.log.v1.Key.timer:type_name -> skerry.log.v1.TimerKey
+	4,  // 9: skerry.log.v1.Page.entries:type_name -> skerry.log.v1.Entry
+	13, // 10: skerry.log.v1.Snapshot.window:type_name -> skerry.log.v1.Window
+	16, // 11: skerry.log.v1.Snapshot.timers:type_name -> skerry.log.v1.Pending
+	14, // 12: skerry.log.v1.Window.answers:type_name -> skerry.log.v1.Remembered
+	15, // 13: skerry.log.v1.Window.marks:type_name -> skerry.log.v1.Mark
+	5,  // 14: skerry.log.v1.Remembered.key:type_name -> skerry.log.v1.Key
+	8,  // 15: skerry.log.v1.Remembered.rejection:type_name -> skerry.log.v1.Rejection
+	10, // 16: skerry.log.v1.Pending.arm:type_name -> skerry.log.v1.Arm
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_skerry_log_v1_log_proto_init() }
@@ -1455,16 +1582,16 @@ func file_skerry_log_v1_log_proto_init() {
 	if File_skerry_log_v1_log_proto != nil {
 		return
 	}
-	file_skerry_log_v1_log_proto_msgTypes[2].OneofWrappers = []any{
+	file_skerry_log_v1_log_proto_msgTypes[4].OneofWrappers = []any{
 		(*Entry_Reply)(nil),
 		(*Entry_Rejection)(nil),
 	}
-	file_skerry_log_v1_log_proto_msgTypes[3].OneofWrappers = []any{
+	file_skerry_log_v1_log_proto_msgTypes[5].OneofWrappers = []any{
 		(*Key_Client)(nil),
 		(*Key_Caller)(nil),
 		(*Key_Timer)(nil),
 	}
-	file_skerry_log_v1_log_proto_msgTypes[12].OneofWrappers = []any{
+	file_skerry_log_v1_log_proto_msgTypes[14].OneofWrappers = []any{
 		(*Remembered_Reply)(nil),
 		(*Remembered_Rejection)(nil),
 	}
@@ -1474,7 +1601,7 @@ func file_skerry_log_v1_log_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_skerry_log_v1_log_proto_rawDesc), len(file_skerry_log_v1_log_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
