@@ -59,6 +59,9 @@ func (w *worker) commitSome(ctx context.Context) bool {
 // try runs a batch in one transaction: first all positions are moved, in ascending order, so
 // that no two workers wait for each other and one that was overtaken does no work; then the handlers run.
 func (w *worker) try(ctx context.Context, b *batch) *failure {
+	if f := w.callBatch(ctx, b); f != nil {
+		return f
+	}
 	tx, err := w.store.begin(ctx)
 	if err != nil {
 		return &failure{kind: ofDatabase, err: err}
@@ -194,9 +197,12 @@ func (w *worker) step(ctx context.Context, tx *transaction, s *share, i int) *fa
 // handle runs the handlers of a command. An error after the transaction's time is the handler's
 // doing, whatever it looks like.
 func (w *worker) handle(ctx context.Context, tx *transaction, st *step) error {
+	if w.outside {
+		return nil // before the transaction
+	}
 	w.under = st
 	w.running.Store(st.command)
-	err := w.rulesFor(ctx, tx, st)
+	err := w.rulesFor(st, func(rule *SQLRule, d delivery) error { return tx.call(ctx, rule, d) })
 	if ctx.Err() == nil {
 		return err
 	}
@@ -207,7 +213,7 @@ func (w *worker) handle(ctx context.Context, tx *transaction, st *step) error {
 }
 
 // rulesFor gives each event of a command to the rules that take it.
-func (w *worker) rulesFor(ctx context.Context, tx *transaction, st *step) error {
+func (w *worker) rulesFor(st *step, call func(*SQLRule, delivery) error) error {
 	for i := range st.command.events {
 		e := &st.command.events[i]
 		for _, rule := range w.route(e.kind) {
@@ -215,7 +221,7 @@ func (w *worker) rulesFor(ctx context.Context, tx *transaction, st *step) error 
 				return e.err
 			}
 			d := delivery{history: w.store.history, epoch: st.record.Epoch, shard: st.lane.shard, command: st.command, event: e}
-			if err := tx.call(ctx, rule, d); err != nil {
+			if err := call(rule, d); err != nil {
 				return fmt.Errorf("the rule for %s, event %s: %w", rule.message, eventID(w.store.history, st.lane.shard, e.offset), err)
 			}
 		}

@@ -127,7 +127,7 @@ func (w *worker) commandFailed(f *failure) {
 	wait := time.Duration(0)
 	if isUnavailable(f.err) && !errors.Is(f.err, errSlow) {
 		l.setbacks++
-		wait = w.backoff(l.setbacks)
+		wait = asked(f.err, w.backoff(l.setbacks))
 	} else {
 		wait = w.attempted(l.trouble)
 	}
