@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+
+	"github.com/skerryhq/skerry/cmd/internal/door"
 )
 
 // commandsUsage is the help of the whole program.
@@ -36,7 +38,7 @@ func serve(ctx context.Context, p program) error {
 // withService runs use beside a service, and stops the service in good order afterwards.
 func withService(ctx context.Context, p program, s Settings, use func(*Service) error) error {
 	svc, err := Start(ctx, Config{
-		Dir: s.Data, Journal: s.Journal, Read: s.Read, HTTP: withHost(s.HTTP), Admin: withHost(s.Admin),
+		Dir: s.Data, Journal: s.Journal, Read: s.Read, HTTP: door.WithHost(s.HTTP), Admin: door.WithHost(s.Admin),
 		Shards: s.Shards, AcceptClock: s.AcceptClock, Logger: p.logger(s.LogLevel),
 	})
 	if err != nil {

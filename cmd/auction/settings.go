@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
-	"strings"
 	"text/tabwriter"
 	"time"
 
+	"github.com/skerryhq/skerry/cmd/internal/door"
 	"github.com/skerryhq/skerry/journal/cassandra"
 )
 
@@ -82,26 +81,7 @@ func (s Settings) checkJournal() error {
 // maxShards keeps a slip of the finger from making a million logs.
 const maxShards = 4096
 
-// checkAddress takes loopback addresses only, unless told otherwise. An address without a host, such as :0, is one.
-func (s Settings) checkAddress(addr string) error {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("%w: write it like 127.0.0.1:8080", err)
-	}
-	ip := net.ParseIP(host)
-	if host == "" || host == "localhost" || ip != nil && ip.IsLoopback() || s.BeyondLoopback {
-		return nil
-	}
-	return errors.New("other machines could reach it, and nobody is asked who they are: use 127.0.0.1, or say -listen-beyond-loopback if that is what you want")
-}
-
-// withHost makes :8080 mean this machine only.
-func withHost(addr string) string {
-	if strings.HasPrefix(addr, ":") {
-		return "127.0.0.1" + addr
-	}
-	return addr
-}
+func (s Settings) checkAddress(addr string) error { return door.Check(addr, s.BeyondLoopback) }
 
 // printTable shows each setting in all its forms.
 func printTable(fs *flag.FlagSet, w io.Writer) {

@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -19,6 +17,7 @@ import (
 	"github.com/skerryhq/skerry/cmd/auction/internal/catalogue"
 	"github.com/skerryhq/skerry/cmd/auction/internal/page"
 	auctionv1 "github.com/skerryhq/skerry/cmd/auction/proto/auction/v1"
+	"github.com/skerryhq/skerry/cmd/internal/door"
 	"github.com/skerryhq/skerry/entity"
 	"github.com/skerryhq/skerry/entity/gateway"
 	"github.com/skerryhq/skerry/journal"
@@ -50,7 +49,7 @@ type Service struct {
 	lots          *catalogue.Catalogue
 	processors    *readside.Runner
 	live          *stream.Stream
-	public, admin *server
+	public, admin *door.Door
 	broken        chan error
 }
 
@@ -147,10 +146,10 @@ func (s *Service) openDoors(_ context.Context, cfg Config) error {
 	s.lots.Mount(public, s.processors, s.host.Feed(), cfg.Logger)
 	page.Mount(public)
 	operators := admin.New(admin.Entities(s.host), admin.Processors(s.processors), admin.Runtime("auction"), admin.Profiles())
-	if s.public, err = listen(cfg.HTTP, public, cfg.Logger, s.broken); err != nil {
+	if s.public, err = door.Open(cfg.HTTP, public, cfg.Logger, s.broken); err != nil {
 		return err
 	}
-	s.admin, err = listen(cfg.Admin, operators, cfg.Logger, s.broken)
+	s.admin, err = door.Open(cfg.Admin, operators, cfg.Logger, s.broken)
 	return err
 }
 
@@ -165,8 +164,8 @@ func (s *Service) Stop(ctx context.Context) error {
 		}
 	}
 	stop(s.live != nil, func() error { return s.live.Stop(ctx) }) // else its clients would keep the door open
-	stop(s.public != nil, func() error { return s.public.close(ctx) })
-	stop(s.admin != nil, func() error { return s.admin.close(ctx) })
+	stop(s.public != nil, func() error { return s.public.Close(ctx) })
+	stop(s.admin != nil, func() error { return s.admin.Close(ctx) })
 	stop(s.processors != nil, func() error { return s.processors.Stop(ctx) })
 	stop(s.host != nil, func() error { return s.host.Stop(ctx) })
 	stop(s.journal != nil, func() error { return s.journal.Close() })
@@ -186,37 +185,5 @@ func (s *Service) Wait(ctx context.Context) error {
 }
 
 // HTTP and Admin are the URLs that the service can be reached at.
-func (s *Service) HTTP() string  { return s.public.url }
-func (s *Service) Admin() string { return s.admin.url }
-
-// server is one door: a listener and what answers behind it.
-type server struct {
-	url     string
-	http    *http.Server
-	serving sync.WaitGroup
-}
-
-func listen(addr string, h http.Handler, log *slog.Logger, broken chan<- error) (*server, error) {
-	listener, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	s := &server{url: "http://" + listener.Addr().String(), http: gateway.Server(h, log)}
-	s.serving.Go(func() {
-		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			broken <- fmt.Errorf("%s no longer answers: %w", s.url, err)
-		}
-	})
-	return s, nil
-}
-
-// close stops listening and waits for the requests under way; those that
-// are not answered when ctx ends are cut off.
-func (s *server) close(ctx context.Context) error {
-	err := s.http.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(fmt.Errorf("requests to %s were cut off: %w", s.url, err), s.http.Close())
-	}
-	s.serving.Wait()
-	return err
-}
+func (s *Service) HTTP() string  { return s.public.URL() }
+func (s *Service) Admin() string { return s.admin.URL() }
