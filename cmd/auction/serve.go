@@ -39,7 +39,7 @@ func serve(ctx context.Context, p program) error {
 func withService(ctx context.Context, p program, s Settings, use func(*Service) error) error {
 	svc, err := Start(ctx, Config{
 		Dir: s.Data, Journal: s.Journal, Read: s.Read, HTTP: door.WithHost(s.HTTP), Admin: door.WithHost(s.Admin),
-		Shards: s.Shards, AcceptClock: s.AcceptClock, Logger: p.logger(s.LogLevel),
+		Shards: s.Shards, AcceptClock: s.AcceptClock, Payments: s.Payments, Logger: p.logger(s.LogLevel),
 	})
 	if err != nil {
 		return explain(err)

@@ -30,7 +30,8 @@ type Settings struct {
 	BeyondLoopback bool
 	LogLevel       slog.Level
 	// Drain bounds how long a stop waits for what is under way.
-	Drain time.Duration
+	Drain    time.Duration
+	Payments Payments
 }
 
 func (s *Settings) register(fs *flag.FlagSet) {
@@ -44,6 +45,7 @@ func (s *Settings) register(fs *flag.FlagSet) {
 	fs.BoolVar(&s.BeyondLoopback, "listen-beyond-loopback", false, "let -http and -admin be reached from other machines; nobody is asked who they are")
 	fs.TextVar(&s.LogLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	fs.DurationVar(&s.Drain, "drain", 10*time.Second, "how long a stop waits for what is under way")
+	s.Payments.register(fs)
 }
 
 // check refuses what cannot be meant.
@@ -66,7 +68,7 @@ func (s Settings) check() error {
 	if err := s.checkAddress(s.Admin); err != nil {
 		return fmt.Errorf("-admin is %q: %w", s.Admin, err)
 	}
-	return nil
+	return s.Payments.check()
 }
 
 // checkJournal looks at the form of the URL, before anything is opened.

@@ -12,6 +12,8 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/skerryhq/skerry/breaker"
+	"github.com/skerryhq/skerry/breaker/breakeradmin"
 	"github.com/skerryhq/skerry/cluster/admin"
 	"github.com/skerryhq/skerry/cmd/auction/internal/auction"
 	"github.com/skerryhq/skerry/cmd/auction/internal/catalogue"
@@ -36,6 +38,7 @@ type Config struct {
 	HTTP, Admin string // addresses; port 0 picks one
 	Shards      int
 	AcceptClock bool
+	Payments    Payments // who charges the winners; nobody if it is empty
 	Logger      *slog.Logger
 }
 
@@ -49,6 +52,8 @@ type Service struct {
 	lots          *catalogue.Catalogue
 	processors    *readside.Runner
 	live          *stream.Stream
+	breakers      *breaker.Group
+	chargers      *chargers // nil if nobody is charged
 	public, admin *door.Door
 	broken        chan error
 }
@@ -75,7 +80,7 @@ func Start(ctx context.Context, cfg Config) (s *Service, err error) {
 			s = nil
 		}
 	}()
-	for _, start := range []func(context.Context, Config) error{s.startHost, s.startReadModel, s.openDoors} {
+	for _, start := range []func(context.Context, Config) error{s.startHost, s.prepareCharges, s.startReadModel, s.openDoors} {
 		if err := start(ctx, cfg); err != nil {
 			return s, err
 		}
@@ -108,6 +113,15 @@ func (s *Service) startHost(ctx context.Context, cfg Config) error {
 	return err
 }
 
+// prepareCharges makes the breakers, and what calls through them.
+func (s *Service) prepareCharges(_ context.Context, cfg Config) (err error) {
+	if s.breakers, err = newBreakers(cfg.Payments, cfg.Logger); err != nil {
+		return err
+	}
+	s.chargers, err = newChargers(cfg.Payments, s.breakers, cfg.Logger)
+	return err
+}
+
 // errReadModel is wrapped when the file of the read model cannot be used.
 var errReadModel = errors.New("the read model")
 
@@ -122,9 +136,11 @@ func (s *Service) startReadModel(ctx context.Context, cfg Config) (err error) {
 	}
 	feed := s.host.Feed()
 	s.lots = catalogue.New(s.tables.Write(), s.tables.Read(), feed.History())
-	s.processors, err = readside.Start(ctx, readside.Config{
-		Source: feed, Processors: []readside.Processor{s.lots.Processor()}, Logger: cfg.Logger,
-	})
+	processors := []readside.Processor{s.lots.Processor()}
+	if s.chargers != nil {
+		processors = append(processors, s.chargers.processor(s.tables.Write()))
+	}
+	s.processors, err = readside.Start(ctx, readside.Config{Source: feed, Processors: processors, Logger: cfg.Logger})
 	if err != nil {
 		return err
 	}
@@ -145,7 +161,7 @@ func (s *Service) openDoors(_ context.Context, cfg Config) error {
 	public.Handle("/v1/stream", s.live)
 	s.lots.Mount(public, s.processors, s.host.Feed(), cfg.Logger)
 	page.Mount(public)
-	operators := admin.New(admin.Entities(s.host), admin.Processors(s.processors), admin.Runtime("auction"), admin.Profiles())
+	operators := admin.New(admin.Entities(s.host), admin.Processors(s.processors), breakeradmin.New(s.breakers), admin.Runtime("auction"), admin.Profiles())
 	if s.public, err = door.Open(cfg.HTTP, public, cfg.Logger, s.broken); err != nil {
 		return err
 	}
@@ -167,6 +183,7 @@ func (s *Service) Stop(ctx context.Context) error {
 	stop(s.public != nil, func() error { return s.public.Close(ctx) })
 	stop(s.admin != nil, func() error { return s.admin.Close(ctx) })
 	stop(s.processors != nil, func() error { return s.processors.Stop(ctx) })
+	stop(s.chargers != nil, func() error { s.chargers.close(); return nil })
 	stop(s.host != nil, func() error { return s.host.Stop(ctx) })
 	stop(s.journal != nil, func() error { return s.journal.Close() })
 	stop(s.lots != nil, func() error { return s.lots.Close() })

@@ -4,6 +4,7 @@
 //	skerry shards                      who owns which shard and how far it is
 //	skerry entity show TYPE ID         an entity's state, events, timers and window
 //	skerry processors                  how far each processor of the read side is
+//	skerry breakers                    how the neighbours are, as the service's circuit breakers see them
 //	skerry journal verify              whether a journal is what was written
 //	skerry bench                       what this machine does
 //
