@@ -102,11 +102,15 @@ func (*overdueError) Unavailable() bool { return true }
 // maxAsked bounds how long an error may ask a shard to wait.
 const maxAsked = time.Minute
 
-// asked is how long to wait after an error: as long as it says itself, or else the back-off.
-func asked(err error, backoff time.Duration) time.Duration {
+// pause is how long a lane waits after an error of the class unavailable: as long as that asks itself, or else the
+// back-off. Who is asked to wait does not wait longer each time, so that all go on when the neighbour is back.
+func (w *worker) pause(l *lane, err error) time.Duration {
 	var says interface{ RetryAfter() time.Duration }
-	if errors.As(err, &says) && says.RetryAfter() > 0 {
-		return min(says.RetryAfter(), maxAsked)
+	if errors.As(err, &says) {
+		if d := says.RetryAfter(); d > 0 {
+			return min(d, maxAsked)
+		}
 	}
-	return backoff
+	l.setbacks++
+	return w.backoff(l.setbacks)
 }

@@ -61,8 +61,17 @@ func (i *Interceptor) end(call *breaker.Call, err error) error {
 	if o := i.cfg.Outcome(err); o != breaker.Failed {
 		return coded(call.EndAs(o, err))
 	}
-	return coded(call.End(err))
+	return &failedError{coded(call.End(err))}
 }
+
+// failedError is an error that counted as a failure, for whoever sorts errors and does not know Connect: it
+// is the service that fails, not the request.
+type failedError struct{ error }
+
+func (e *failedError) Unwrap() error { return e.error }
+
+// Unavailable is true.
+func (*failedError) Unavailable() bool { return true }
 
 // coded gives the errors of breakers and contexts their codes.
 func coded(err error) error {

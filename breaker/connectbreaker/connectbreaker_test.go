@@ -103,6 +103,10 @@ func TestUnaryCalls(t *testing.T) {
 		if got := connect.CodeOf(err).String(); ask != "ok" && got != ask || ask == "ok" && err != nil {
 			t.Errorf("asked for %s, got %v", ask, err)
 		}
+		var says interface{ Unavailable() bool }
+		if away := errors.As(err, &says) && says.Unavailable(); away != (ask == "unavailable" || ask == "internal") {
+			t.Errorf("asked for %s: the error says that the service is unavailable: %v", ask, away)
+		}
 	}
 	_, err := client.CallUnary(t.Context(), connect.NewRequest(&text{}))
 	var refused *breaker.Error

@@ -97,8 +97,20 @@ func (i *Interceptor) end(call *breaker.Call, err error) error {
 	if o := i.cfg.Outcome(err); o != breaker.Failed {
 		return coded(call.EndAs(o, err))
 	}
-	return coded(call.End(err))
+	return &failedError{coded(call.End(err))}
 }
+
+// failedError is an error that counted as a failure, for whoever sorts errors and does not know gRPC: it
+// is the service that fails, not the request.
+type failedError struct{ error }
+
+func (e *failedError) Unwrap() error { return e.error }
+
+// Unavailable is true.
+func (*failedError) Unavailable() bool { return true }
+
+// GRPCStatus is what status.FromError looks for.
+func (e *failedError) GRPCStatus() *status.Status { return status.Convert(e.error) }
 
 // Unary is a grpc.UnaryClientInterceptor.
 func (i *Interceptor) Unary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {

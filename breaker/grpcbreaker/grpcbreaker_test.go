@@ -109,6 +109,10 @@ func TestUnaryCalls(t *testing.T) {
 		if got := status.Code(err).String(); got != ask {
 			t.Errorf("asked for %s, got %v", ask, err)
 		}
+		var says interface{ Unavailable() bool }
+		if away := errors.As(err, &says) && says.Unavailable(); away != (ask == "Unavailable" || ask == "Internal") {
+			t.Errorf("asked for %s: the error says that the service is unavailable: %v", ask, away)
+		}
 	}
 	err := conn.Invoke(t.Context(), charge, &text{}, &text{})
 	var refused *breaker.Error
