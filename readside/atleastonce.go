@@ -60,9 +60,9 @@ func (w *worker) callBatch(ctx context.Context, b *batch) *failure {
 	return nil
 }
 
-// callParked does the same for commands that are retried. With a known error they were called before.
-func (w *worker) callParked(ctx context.Context, steps []step, known error) (at int, err error) {
-	if !w.outside || known != nil {
+// callParked does the same for commands that are retried, unless they were called before.
+func (w *worker) callParked(ctx context.Context, steps []step, called bool) (at int, err error) {
+	if !w.outside || called {
 		return -1, nil
 	}
 	for i := range steps {

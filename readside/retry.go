@@ -232,7 +232,7 @@ func (w *worker) retryBroken(l *lane, err error) error {
 // position. With an error, it is stored with the last of them instead of handling that. At is
 // the command whose handler failed, or -1.
 func (w *worker) tryParked(ctx context.Context, l *lane, steps []step, known error) (at int, err error) {
-	if at, err := w.callParked(ctx, steps, known); err != nil {
+	if at, err := w.callParked(ctx, steps, known != nil); err != nil {
 		return at, err
 	}
 	tx, err := w.store.begin(ctx)

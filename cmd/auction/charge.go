@@ -101,12 +101,28 @@ func newChargers(p Payments, breakers *breaker.Group, log *slog.Logger) (*charge
 	return c, nil
 }
 
-// close ends the connections; nobody is being charged any more.
-func (c *chargers) close() { c.base.CloseIdleConnections() }
+// prepareCharges makes the breakers, and what calls through them.
+func (s *Service) prepareCharges(_ context.Context, cfg Config) (err error) {
+	if s.breakers, err = newBreakers(cfg.Payments, cfg.Logger); err != nil {
+		return err
+	}
+	s.chargers, err = newChargers(cfg.Payments, s.breakers, cfg.Logger)
+	return err
+}
 
-// processor follows the lots. Its name is stored: it goes on where it was, however long nobody was charged.
-func (c *chargers) processor(db *sql.DB) readside.Processor {
-	return readside.AtLeastOnce("charge", db, readside.Call(c.charge, readside.OfType("lot")))
+// close ends the connections, when nobody is being charged any more.
+func (c *chargers) close() error {
+	c.base.CloseIdleConnections()
+	return nil
+}
+
+// beside adds to a processor the one that charges, if anybody is to be charged. Its name is stored in db: it goes on where
+// it was, however long nobody was charged.
+func (c *chargers) beside(other readside.Processor, db *sql.DB) []readside.Processor {
+	if c == nil {
+		return []readside.Processor{other}
+	}
+	return []readside.Processor{other, readside.AtLeastOnce("charge", db, readside.Call(c.charge, readside.OfType("lot")))}
 }
 
 // charge charges a lot's winner. It may run more than once for a lot: the event's id is the key, and a payment is made once.

@@ -34,7 +34,11 @@ func charging(t *testing.T, callTimeout time.Duration, answer http.HandlerFunc) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(c.close)
+	t.Cleanup(func() {
+		if err := c.close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return c, breakers
 }
 

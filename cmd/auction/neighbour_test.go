@@ -130,18 +130,18 @@ func (n *neighbour) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		panic(http.ErrAbortHandler)
 	}
-	resp, answer := n.forward(r, target, body)
+	status, header, answer := n.forward(r, target, body)
 	if is == slow {
 		select {
 		case <-time.After(n.slow):
 		case <-changed:
 		}
 	}
-	for name := range resp.Header {
-		w.Header().Set(name, resp.Header.Get(name))
+	for name := range header {
+		w.Header().Set(name, header.Get(name))
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
-	w.WriteHeader(resp.StatusCode)
+	w.WriteHeader(status)
 	if is == half {
 		_, _ = w.Write(answer[:len(answer)/2])
 		_ = http.NewResponseController(w).Flush()
@@ -156,7 +156,7 @@ func (n *neighbour) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // forward asks payments; a connection that is lost there is lost here too.
-func (n *neighbour) forward(r *http.Request, target string, body []byte) (*http.Response, []byte) {
+func (n *neighbour) forward(r *http.Request, target string, body []byte) (status int, header http.Header, answer []byte) {
 	req, err := http.NewRequest(r.Method, target+r.URL.EscapedPath(), bytes.NewReader(body))
 	if err != nil {
 		panic(http.ErrAbortHandler)
@@ -167,11 +167,10 @@ func (n *neighbour) forward(r *http.Request, target string, body []byte) (*http.
 		panic(http.ErrAbortHandler)
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
+	if answer, err = io.ReadAll(resp.Body); err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	return resp, answer
+	return resp.StatusCode, resp.Header, answer
 }
 
 // since counts the requests that came after a time.

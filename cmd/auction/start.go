@@ -113,15 +113,6 @@ func (s *Service) startHost(ctx context.Context, cfg Config) error {
 	return err
 }
 
-// prepareCharges makes the breakers, and what calls through them.
-func (s *Service) prepareCharges(_ context.Context, cfg Config) (err error) {
-	if s.breakers, err = newBreakers(cfg.Payments, cfg.Logger); err != nil {
-		return err
-	}
-	s.chargers, err = newChargers(cfg.Payments, s.breakers, cfg.Logger)
-	return err
-}
-
 // errReadModel is wrapped when the file of the read model cannot be used.
 var errReadModel = errors.New("the read model")
 
@@ -136,11 +127,9 @@ func (s *Service) startReadModel(ctx context.Context, cfg Config) (err error) {
 	}
 	feed := s.host.Feed()
 	s.lots = catalogue.New(s.tables.Write(), s.tables.Read(), feed.History())
-	processors := []readside.Processor{s.lots.Processor()}
-	if s.chargers != nil {
-		processors = append(processors, s.chargers.processor(s.tables.Write()))
-	}
-	s.processors, err = readside.Start(ctx, readside.Config{Source: feed, Processors: processors, Logger: cfg.Logger})
+	s.processors, err = readside.Start(ctx, readside.Config{
+		Source: feed, Processors: s.chargers.beside(s.lots.Processor(), s.tables.Write()), Logger: cfg.Logger,
+	})
 	if err != nil {
 		return err
 	}
@@ -183,7 +172,7 @@ func (s *Service) Stop(ctx context.Context) error {
 	stop(s.public != nil, func() error { return s.public.Close(ctx) })
 	stop(s.admin != nil, func() error { return s.admin.Close(ctx) })
 	stop(s.processors != nil, func() error { return s.processors.Stop(ctx) })
-	stop(s.chargers != nil, func() error { s.chargers.close(); return nil })
+	stop(s.chargers != nil, func() error { return s.chargers.close() })
 	stop(s.host != nil, func() error { return s.host.Stop(ctx) })
 	stop(s.journal != nil, func() error { return s.journal.Close() })
 	stop(s.lots != nil, func() error { return s.lots.Close() })
