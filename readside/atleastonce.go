@@ -79,6 +79,7 @@ func (w *worker) callOutside(ctx context.Context, st *step) (err error) {
 	defer cancel()
 	w.running.Store(st.command)
 	defer w.running.Store(nil)
+	defer context.AfterFunc(bounded, func() { w.reportRunning(bounded) })()
 	returned := apart(func() {
 		err = w.rulesFor(st, func(rule *SQLRule, d delivery) error { return callHandler(bounded, nil, rule, d) })
 	})

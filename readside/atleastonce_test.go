@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/url"
 	"slices"
 	"strings"
@@ -159,14 +160,16 @@ func TestACallThatRunsOutOfTimeIsRepeatedAndParksNothing(t *testing.T) {
 		<-ctx.Done()
 		return ctx.Err()
 	})
+	var said syncBuffer
 	cfg := quick(log, b.processor(db.Write()))
-	cfg.MaxTime, cfg.HandlerTimeout = time.Millisecond, 2*time.Millisecond
+	cfg.MaxTime, cfg.HandlerTimeout, cfg.Logger = time.Millisecond, 30*time.Millisecond, slog.New(slog.NewTextHandler(&said, nil))
 	r := start(t, cfg)
 	token := log.Store("account", "bob", payment(1))
 	until(t, "more tries than an event has", func() bool { return status(t, r, "tell").GetErrors() > 10 })
+	until(t, "it is named in the log", func() bool { return strings.Contains(said.String(), "whom it calls is slow") })
 	b.answer(nil)
 	await(t, r, "tell", token)
-	if s := status(t, r, "tell"); s.GetParkedEntities() != 0 || len(b.told()) != 1 {
+	if s := status(t, r, "tell"); s.GetParkedEntities() != 0 || len(b.ids) != 1 {
 		t.Errorf("told %v, the processor is %v", b.told(), s)
 	}
 }

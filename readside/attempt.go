@@ -273,7 +273,11 @@ func (w *worker) reportRunning(ctx context.Context) {
 	if c == nil || len(c.events) == 0 || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return
 	}
-	w.log.Error("a handler runs longer than Config.HandlerTimeout: calls to the outside do not belong in a SQL handler",
+	message := "a handler runs longer than Config.HandlerTimeout: calls to the outside do not belong in a SQL handler"
+	if w.outside {
+		message = "a handler runs longer than Config.HandlerTimeout: whom it calls is slow, and the calls behind it wait"
+	}
+	w.log.Error(message,
 		"processor", w.name, "timeout", w.cfg.HandlerTimeout, "entity_type", c.of.Type, "entity_id", c.of.ID,
 		"event", eventID(w.store.history, c.shard, c.first), "message", c.events[0].kind.current)
 }
