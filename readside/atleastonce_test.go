@@ -156,8 +156,10 @@ func TestAShardWaitsAsLongAsTheErrorAsks(t *testing.T) {
 func TestACallThatRunsOutOfTimeIsRepeatedAndParksNothing(t *testing.T) {
 	t.Parallel()
 	log, db, b := newLog(1), openFile(t, ""), &bank{}
+	goOn := make(chan struct{})
 	b.answer(func(ctx context.Context, _ string) error {
 		<-ctx.Done()
+		<-goOn
 		return ctx.Err()
 	})
 	var said syncBuffer
@@ -165,8 +167,9 @@ func TestACallThatRunsOutOfTimeIsRepeatedAndParksNothing(t *testing.T) {
 	cfg.MaxTime, cfg.HandlerTimeout, cfg.Logger = time.Millisecond, 30*time.Millisecond, slog.New(slog.NewTextHandler(&said, nil))
 	r := start(t, cfg)
 	token := log.Store("account", "bob", payment(1))
-	until(t, "more tries than an event has", func() bool { return status(t, r, "tell").GetErrors() > 10 })
 	until(t, "it is named in the log", func() bool { return strings.Contains(said.String(), "whom it calls is slow") })
+	close(goOn)
+	until(t, "more tries than an event has", func() bool { return status(t, r, "tell").GetErrors() > 10 })
 	b.answer(nil)
 	await(t, r, "tell", token)
 	if s := status(t, r, "tell"); s.GetParkedEntities() != 0 || len(b.ids) != 1 {
