@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -43,22 +44,26 @@ func TestASickNeighbourIsFeltByChargesOnly(t *testing.T) {
 	t.Logf("%d bidders, a bid each %v; %v well and twice that sick, in turn, medians of %d; call-timeout %v, reset-timeout %v",
 		proofBidders, proofPause, phase, proofTurns, p.callTimeout, p.reset)
 	for _, f := range []fault{well, refuse, hang, half, slow, broken, flap} {
-		var quiet, sick, back, drained []time.Duration
+		var quiet, sick phases
+		var back, drained []time.Duration
 		calls := 0
 		for range proofTurns {
 			watched := p.watch(well, phase) // as much work as below
-			quiet = append(quiet, p99(b.during(phase)))
+			quiet.add(b.during(phase))
 			<-watched
 			p.between.become(f)
 			watched = p.watch(f, 2*phase)
-			sick = append(sick, p99(b.during(2*phase)))
+			sick.add(b.during(phase)) // while the breaker opens
+			sick.add(b.during(phase)) // most of it while it is open
 			calls += <-watched
-			well, all := p.recover()
-			back, drained = append(back, well), append(drained, all)
+			first, all := p.recover()
+			back, drained = append(back, first), append(drained, all)
 		}
-		q, s := median(quiet), median(sick)
-		t.Logf("%-6s p99 quiet %v, sick %v (%.2f ×, %+.1f ms): within 1.5 × or 5 ms: %v; calls while open %d; first charge after recovery %v (worst %v), all after %v",
-			f, q, s, float64(s)/float64(q), float64(s-q)/1e6, s <= q*3/2 || s-q <= 5*time.Millisecond, calls, median(back), slices.Max(back), median(drained))
+		q, s := median(quiet.p99), median(sick.p99)
+		t.Logf("%-6s p99 quiet %v, sick %v (%.2f ×, %+.1f ms): within 1.5 × or 5 ms: %v; p50 %v and %v; CPU of the auction per bid %v and %v",
+			f, q, s, float64(s)/float64(q), float64(s-q)/1e6, s <= q*3/2 || s-q <= 5*time.Millisecond,
+			median(quiet.p50), median(sick.p50), quiet.cpuPerBid(), sick.cpuPerBid())
+		t.Logf("       calls while open %d; first charge after recovery %v (worst %v), all after %v", calls, median(back), slices.Max(back), median(drained))
 	}
 	b.stop()
 	p.awaitCharges(patience)
@@ -166,21 +171,52 @@ func (b *bidders) bid(ctx context.Context, id string) {
 	}
 }
 
-// during is what calls take in a phase.
-func (b *bidders) during(phase time.Duration) []time.Duration {
+// measured is what bids took in a phase, sorted, and the CPU time that the auction used meanwhile.
+type measured struct {
+	takes []time.Duration
+	cpu   time.Duration
+}
+
+func (b *bidders) during(phase time.Duration) measured {
 	b.mu.Lock()
 	b.takes = nil
 	b.mu.Unlock()
+	began := b.p.auctionCPU()
 	<-time.After(phase)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.Clone(b.takes)
+	m := measured{slices.Sorted(slices.Values(b.takes)), b.p.auctionCPU() - began}
+	if len(m.takes) == 0 {
+		m.takes = []time.Duration{0}
+	}
+	return m
 }
 
-func p99(d []time.Duration) time.Duration {
-	if len(d) == 0 {
+// phases are the turns of one kind.
+type phases struct {
+	p50, p99 []time.Duration
+	cpu      time.Duration
+	bids     int
+}
+
+func (p *phases) add(m measured) {
+	n := len(m.takes)
+	p.p50, p.p99 = append(p.p50, m.takes[n/2]), append(p.p99, m.takes[n*99/100])
+	p.cpu, p.bids = p.cpu+m.cpu, p.bids+n
+}
+
+func (p *phases) cpuPerBid() time.Duration {
+	return (p.cpu / time.Duration(p.bids)).Round(time.Microsecond)
+}
+
+// auctionCPU is the CPU time of the auction's process; 0 where the system has no /proc.
+func (p *pair) auctionCPU() time.Duration {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.auction.cmd.Process.Pid))
+	fields := strings.Fields(string(text))
+	if err != nil || len(fields) < 15 {
 		return 0
 	}
-	slices.Sort(d)
-	return d[len(d)*99/100]
+	user, _ := strconv.Atoi(fields[13])
+	system, _ := strconv.Atoi(fields[14])
+	return time.Duration(user+system) * time.Second / 100
 }
