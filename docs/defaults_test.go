@@ -23,26 +23,40 @@ func TestTableOfDefaultsSaysWhatTheCodeSays(t *testing.T) {
 		"entity": "../entity", "pebble": "../journal/pebble", "cassandra": "../journal/cassandra", "gateway": "../entity/gateway",
 		"readside": "../readside", "sqlite": "../readside/sqlite", "postgres": "../readside/postgres", "stream": "../readside/stream",
 		"cluster": "../cluster", "gossip": "../cluster/gossip", "transport": "../cluster/transport",
+		"breaker": "../breaker", "service": "../breaker/service",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			rows := rowsOf(string(page), name+".Config")
-			comments := configComments(t, dir)
-			for field, comment := range comments {
-				row, ok := rows[field]
-				switch {
-				case !ok:
-					t.Errorf("%s.Config.%s has no row in defaults.md", name, field)
-				case row == "required" || row == "false":
-				case !strings.Contains(comment, row):
-					t.Errorf("defaults.md says that %s.Config.%s is %q by default; its comment says\n%s", name, field, row, comment)
-				}
-				delete(rows, field)
-			}
-			for field := range rows {
-				t.Errorf("defaults.md has a row for %s.Config.%s, which does not exist", name, field)
-			}
+			compareDefaults(t, "defaults.md", name+".Config", rowsOf(string(page), name+".Config"), commentsOf(t, dir, "Config"))
 		})
+	}
+}
+
+// The settings of a breaker have their table where breakers are told of.
+func TestTableOfBreakersSettingsSaysWhatTheCodeSays(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("breaker.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareDefaults(t, "breaker.md", "breaker.Settings", rowsOf(string(page), "Settings per id"), commentsOf(t, "../breaker", "Settings"))
+}
+
+func compareDefaults(t *testing.T, page, name string, rows, comments map[string]string) {
+	t.Helper()
+	for field, comment := range comments {
+		row, ok := rows[field]
+		switch {
+		case !ok:
+			t.Errorf("%s.%s has no row in %s", name, field, page)
+		case row == "required" || row == "false":
+		case !strings.Contains(comment, row):
+			t.Errorf("%s says that %s.%s is %q by default; its comment says\n%s", page, name, field, row, comment)
+		}
+		delete(rows, field)
+	}
+	for field := range rows {
+		t.Errorf("%s has a row for %s.%s, which does not exist", page, name, field)
 	}
 }
 
@@ -59,9 +73,9 @@ func rowsOf(page, heading string) map[string]string {
 	return rows
 }
 
-// configComments returns the comment of each field of the struct Config of a
+// commentsOf returns the comment of each field of a struct of a
 // package. A field without one shares that of the field before it.
-func configComments(t *testing.T, dir string) map[string]string {
+func commentsOf(t *testing.T, dir, structure string) map[string]string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
@@ -75,7 +89,7 @@ func configComments(t *testing.T, dir string) map[string]string {
 		}
 		ast.Inspect(tree, func(n ast.Node) bool {
 			spec, ok := n.(*ast.TypeSpec)
-			if !ok || spec.Name.Name != "Config" {
+			if !ok || spec.Name.Name != structure {
 				return true
 			}
 			last := ""
@@ -93,7 +107,7 @@ func configComments(t *testing.T, dir string) map[string]string {
 		})
 	}
 	if len(comments) == 0 {
-		t.Fatalf("%s has no struct Config", dir)
+		t.Fatalf("%s has no struct %s", dir, structure)
 	}
 	return comments
 }

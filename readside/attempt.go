@@ -63,6 +63,9 @@ func (w *worker) commitSome(ctx context.Context) bool {
 // try runs a batch in one transaction: first all positions are moved, in ascending order, so
 // that no two workers wait for each other and one that was overtaken does no work; then the handlers run.
 func (w *worker) try(ctx context.Context, b *batch) *failure {
+	if f := w.callBatch(ctx, b); f != nil {
+		return f
+	}
 	bounded, cancel := w.bounded(ctx)
 	defer cancel()
 	tx, err := w.store.begin(bounded)
@@ -205,9 +208,12 @@ func (w *worker) step(ctx context.Context, tx *transaction, s *share, i int) *fa
 // handle runs the handlers of a command. An error after the transaction's time is the handler's
 // doing, whatever it looks like.
 func (w *worker) handle(ctx context.Context, tx *transaction, st *step) error {
+	if w.outside {
+		return nil // before the transaction
+	}
 	w.under = st
 	w.running.Store(st.command)
-	err := w.rulesFor(ctx, tx, st)
+	err := w.rulesFor(st, func(rule *SQLRule, d delivery) error { return tx.call(ctx, rule, d) })
 	if ctx.Err() == nil {
 		return err
 	}
@@ -218,7 +224,7 @@ func (w *worker) handle(ctx context.Context, tx *transaction, st *step) error {
 }
 
 // rulesFor gives each event of a command to the rules that take it.
-func (w *worker) rulesFor(ctx context.Context, tx *transaction, st *step) error {
+func (w *worker) rulesFor(st *step, call func(*SQLRule, delivery) error) error {
 	for i := range st.command.events {
 		e := &st.command.events[i]
 		for _, rule := range w.route(e.kind) {
@@ -226,7 +232,7 @@ func (w *worker) rulesFor(ctx context.Context, tx *transaction, st *step) error 
 				return e.err
 			}
 			d := delivery{history: w.store.history, epoch: st.record.Epoch, shard: st.lane.shard, command: st.command, event: e}
-			if err := tx.call(ctx, rule, d); err != nil {
+			if err := call(rule, d); err != nil {
 				return fmt.Errorf("the rule for %s, event %s: %w", rule.message, eventID(w.store.history, st.lane.shard, e.offset), err)
 			}
 		}
@@ -278,7 +284,11 @@ func (w *worker) reportRunning(ctx context.Context) {
 	if c == nil || len(c.events) == 0 || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return
 	}
-	w.log.Error("a handler runs longer than Config.HandlerTimeout: calls to the outside do not belong in a SQL handler",
+	message := "a handler runs longer than Config.HandlerTimeout: calls to the outside do not belong in a SQL handler"
+	if w.outside {
+		message = "a handler runs longer than Config.HandlerTimeout: whom it calls is slow, and the calls behind it wait"
+	}
+	w.log.Error(message,
 		"processor", w.name, "timeout", w.cfg.HandlerTimeout, "entity_type", c.of.Type, "entity_id", c.of.ID,
 		"event", eventID(w.store.history, c.shard, c.first), "message", c.events[0].kind.current)
 }

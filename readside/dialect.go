@@ -92,9 +92,12 @@ func isUnavailable(err error) bool {
 	var network net.Error
 	var state interface{ SQLState() string }
 	var code interface{ Code() int }
+	var says interface{ Unavailable() bool }
 	switch {
 	case errors.Is(err, entity.ErrUnavailable):
 		return true
+	case errors.As(err, &says):
+		return says.Unavailable() // errors of a breaker, and of any client that knows
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return false // a net.Error, but of a context that the handler made; the runner looks at its own first
 	case errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone),

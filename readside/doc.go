@@ -37,7 +37,8 @@
 // A handler that fails is tried again with growing waits, then its entity is parked: that command and the
 // entity's later ones wait in order (table skerry_parked holds where they are), all other
 // entities flow. [Runner.Retry] goes through them once the defect is repaired. A database that is
-// away, or an error that wraps [entity.ErrUnavailable], is waited for and parks nothing.
+// away, or an error of the class unavailable (it wraps [entity.ErrUnavailable], is a net.Error, or has a method
+// Unavailable that says so), is waited for and parks nothing.
 //
 // # What a handler may do
 //
@@ -45,6 +46,9 @@
 // happen twice or without its rows; and the whole transaction, with the events of many shards,
 // waits for it. A call to the outside therefore does not belong in it. One that hangs is seen:
 // [Config.HandlerTimeout] ends it, names it in the log and counts it.
+//
+// Calls belong in a processor of [AtLeastOnce]. Its handlers run outside of any transaction, one at a time, and each
+// may come again after a crash; [Event.ID] is a key by which the other side knows it again.
 //
 // # How it runs
 //

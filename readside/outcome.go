@@ -134,8 +134,7 @@ func (w *worker) commandFailed(f *failure) {
 	l.suspect(c, f.err)
 	wait := time.Duration(0)
 	if isUnavailable(f.err) && !errors.Is(f.err, errSlow) {
-		l.setbacks++
-		wait = w.backoff(l.setbacks)
+		wait = w.pause(l, f.err)
 	} else {
 		wait = w.attempted(l.trouble)
 	}

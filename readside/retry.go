@@ -262,6 +262,9 @@ func (w *worker) retryBroken(g grip, err error) error {
 // position. With an error, it is stored with the last of them instead of handling that. At is
 // the command whose handler failed, or -1.
 func (w *worker) tryParked(ctx context.Context, g grip, steps []step, known error) (at int, err error) {
+	if at, err := w.callParked(ctx, steps, known != nil); err != nil {
+		return at, err
+	}
 	ctx, cancel := w.bounded(ctx)
 	defer cancel()
 	tx, err := w.store.begin(ctx)

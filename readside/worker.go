@@ -19,8 +19,10 @@ type worker struct {
 	log   *slog.Logger
 	store *store
 	rules []SQLRule
-	tails []*tail
-	lanes []*lane
+	// outside is the processor's: its handlers run before the transaction.
+	outside bool
+	tails   []*tail
+	lanes   []*lane
 
 	wake   chan struct{} // for the worker
 	lookUp chan struct{} // for the feeder
@@ -60,10 +62,13 @@ type worker struct {
 
 func newWorker(cfg Config, p Processor, tails []*tail, ours *assignment) *worker {
 	w := &worker{
-		name: p.name, cfg: cfg, log: cfg.Logger, rules: p.rules, tails: tails,
+		name: p.name, cfg: cfg, log: cfg.Logger, rules: p.rules, outside: p.outside, tails: tails,
 		store: newStore(p, cfg.Source.History()),
 		wake:  make(chan struct{}, 1), lookUp: make(chan struct{}, 1), abroad: make(chan struct{}, 1), ours: ours,
 		routes: map[*kind][]*SQLRule{},
+	}
+	if w.outside {
+		w.cfg.MaxEvents = 1 // one command a transaction: what was called is not called again for another's failure
 	}
 	for i := range tails {
 		w.lanes = append(w.lanes, &lane{shard: uint32(i)}) //nolint:gosec // as many as there are shards

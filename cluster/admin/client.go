@@ -91,6 +91,25 @@ func (c *Client) Resume(ctx context.Context, processor string) error {
 	return c.post(ctx, ofProcessor(processor, "resume"))
 }
 
+// Breakers asks for all circuit breakers of a node's service. The section that answers is one of the package
+// breaker/breakeradmin.
+func (c *Client) Breakers(ctx context.Context) (*adminv1.Breakers, error) {
+	var m adminv1.Breakers
+	if err := c.get(ctx, "breakers", &m); err != nil {
+		return nil, err
+	}
+	return &m, nil
+}
+
+// Breaker asks for one of them, with its settings and last transitions.
+func (c *Client) Breaker(ctx context.Context, id string) (*adminv1.Breaker, error) {
+	var m adminv1.Breaker
+	if err := c.get(ctx, "breakers/"+url.PathEscape(id), &m); err != nil {
+		return nil, err
+	}
+	return &m, nil
+}
+
 // Members implements Watched.
 func (c *Client) Members(ctx context.Context) (*adminv1.Members, error) {
 	var m adminv1.Members

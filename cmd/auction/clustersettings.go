@@ -12,6 +12,7 @@ import (
 
 	"github.com/skerryhq/skerry/cluster"
 	"github.com/skerryhq/skerry/cluster/transport"
+	"github.com/skerryhq/skerry/cmd/internal/door"
 )
 
 // ClusterSettings say which cluster the process belongs to and how. Without any of -gossip, -peer, -join and -nodes it is a
@@ -67,7 +68,7 @@ func (s ClusterSettings) isMember() bool { return s.Gossip != "" || s.Peer != ""
 
 // withDefaults fills in where a member listens and what it is called.
 func (s ClusterSettings) withDefaults() ClusterSettings {
-	s.Gossip, s.Peer = withHost(cmp.Or(s.Gossip, "127.0.0.1:7946")), withHost(cmp.Or(s.Peer, "127.0.0.1:7947"))
+	s.Gossip, s.Peer = door.WithHost(cmp.Or(s.Gossip, "127.0.0.1:7946")), door.WithHost(cmp.Or(s.Peer, "127.0.0.1:7947"))
 	if s.Name == "" {
 		s.Name, _ = os.Hostname() // checked with the name
 	}
@@ -207,7 +208,7 @@ func (s ClusterSettings) checkPorts(with Settings) error {
 
 // portOf is the address of one node of several in a process: the first has the one that was asked for.
 func portOf(address string, node int) (string, error) {
-	host, text, err := net.SplitHostPort(withHost(address))
+	host, text, err := net.SplitHostPort(door.WithHost(address))
 	if err != nil {
 		return "", err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/skerryhq/skerry/cmd/auction/internal/client"
 	"github.com/skerryhq/skerry/cmd/auction/internal/replay"
+	"github.com/skerryhq/skerry/cmd/internal/door"
 )
 
 // replaySettings are those of the replay alone.
@@ -68,7 +69,7 @@ func runReplay(ctx context.Context, p program) error {
 		}
 		return send(r.to)
 	}
-	if there := "http://" + withHost(s.HTTP); !own && probe(ctx, client.New(there, h)) == nil {
+	if there := "http://" + door.WithHost(s.HTTP); !own && probe(ctx, client.New(there, h)) == nil {
 		return send(there)
 	}
 	if !own {

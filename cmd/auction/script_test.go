@@ -32,7 +32,7 @@ func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
-		Deadline:            time.Now().Add(10 * patience),
+		Deadline:            time.Now().Add(20 * patience),
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Values["process"] = new(*process)

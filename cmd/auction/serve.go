@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+
+	"github.com/skerryhq/skerry/cmd/internal/door"
 )
 
 // commandsUsage is the help of the whole program.
@@ -49,8 +51,8 @@ func withNodes(ctx context.Context, p program, s Settings, use func(*nodeGroup) 
 // config is what the settings come to.
 func (s Settings) config(log *slog.Logger) Config {
 	return Config{
-		Dir: s.Data, Journal: s.Journal, Read: s.Read, HTTP: withHost(s.HTTP), Admin: withHost(s.Admin),
-		Shards: s.Shards, AcceptClock: s.AcceptClock, Logger: log, Member: s.member(s.BeyondLoopback),
+		Dir: s.Data, Journal: s.Journal, Read: s.Read, HTTP: door.WithHost(s.HTTP), Admin: door.WithHost(s.Admin),
+		Shards: s.Shards, AcceptClock: s.AcceptClock, Payments: s.Payments, Logger: log, Member: s.member(s.BeyondLoopback),
 	}
 }
 

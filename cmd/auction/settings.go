@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
-	"strings"
 	"text/tabwriter"
 	"time"
 
+	"github.com/skerryhq/skerry/cmd/internal/door"
 	"github.com/skerryhq/skerry/journal/cassandra"
 )
 
@@ -33,6 +32,7 @@ type Settings struct {
 	// Drain bounds how long a stop waits for what is under way.
 	Drain time.Duration
 	ClusterSettings
+	Payments Payments
 }
 
 func (s *Settings) register(fs *flag.FlagSet) {
@@ -47,6 +47,7 @@ func (s *Settings) register(fs *flag.FlagSet) {
 	fs.TextVar(&s.LogLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	fs.DurationVar(&s.Drain, "drain", 10*time.Second, "how long a stop waits for what is under way, and for other nodes to take over")
 	s.ClusterSettings.register(fs)
+	s.Payments.register(fs)
 }
 
 // check refuses what cannot be meant.
@@ -69,7 +70,7 @@ func (s Settings) check() error {
 	if err := s.checkAddress(s.Admin); err != nil {
 		return fmt.Errorf("-admin is %q: %w", s.Admin, err)
 	}
-	return s.ClusterSettings.check(s)
+	return errors.Join(s.ClusterSettings.check(s), s.Payments.check())
 }
 
 // checkJournal looks at the form of the URL, before anything is opened.
@@ -84,26 +85,7 @@ func (s Settings) checkJournal() error {
 // maxShards keeps a slip of the finger from making a million logs.
 const maxShards = 4096
 
-// checkAddress takes loopback addresses only, unless told otherwise. An address without a host, such as :0, is one.
-func (s Settings) checkAddress(addr string) error {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("%w: write it like 127.0.0.1:8080", err)
-	}
-	ip := net.ParseIP(host)
-	if host == "" || host == "localhost" || ip != nil && ip.IsLoopback() || s.BeyondLoopback {
-		return nil
-	}
-	return errors.New("other machines could reach it, and nobody is asked who they are: use 127.0.0.1, or say -listen-beyond-loopback if that is what you want")
-}
-
-// withHost makes :8080 mean this machine only.
-func withHost(addr string) string {
-	if strings.HasPrefix(addr, ":") {
-		return "127.0.0.1" + addr
-	}
-	return addr
-}
+func (s Settings) checkAddress(addr string) error { return door.Check(addr, s.BeyondLoopback) }
 
 // printTable shows each setting in all its forms.
 func printTable(fs *flag.FlagSet, w io.Writer) {

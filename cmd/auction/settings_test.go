@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/skerryhq/skerry/cmd/internal/door"
 )
 
 func TestAFlagWinsOverTheEnvironmentOverTheFileOverTheDefault(t *testing.T) {
@@ -79,7 +81,7 @@ func TestOnlyLoopbackIsListenedOnUnlessToldOtherwise(t *testing.T) {
 			t.Errorf("%s, told otherwise: %v", addr, err)
 		}
 	}
-	if got := withHost(":80"); got != "127.0.0.1:80" {
+	if got := door.WithHost(":80"); got != "127.0.0.1:80" {
 		t.Errorf(":80 became %s", got)
 	}
 }

@@ -3,20 +3,20 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/skerryhq/skerry/breaker"
+	"github.com/skerryhq/skerry/breaker/breakeradmin"
 	"github.com/skerryhq/skerry/cluster/admin"
 	"github.com/skerryhq/skerry/cmd/auction/internal/auction"
 	"github.com/skerryhq/skerry/cmd/auction/internal/catalogue"
 	"github.com/skerryhq/skerry/cmd/auction/internal/page"
 	auctionv1 "github.com/skerryhq/skerry/cmd/auction/proto/auction/v1"
+	"github.com/skerryhq/skerry/cmd/internal/door"
 	"github.com/skerryhq/skerry/entity"
 	"github.com/skerryhq/skerry/entity/gateway"
 	"github.com/skerryhq/skerry/readside"
@@ -31,6 +31,7 @@ type Config struct {
 	HTTP, Admin string // addresses; port 0 picks one
 	Shards      int
 	AcceptClock bool
+	Payments    Payments // who charges the winners; nobody if it is empty
 	Logger      *slog.Logger
 	// Member makes the service a node of a cluster. Default: a single node.
 	Member *Member
@@ -46,7 +47,9 @@ type Service struct {
 	lots          *catalogue.Catalogue
 	processors    *readside.Runner
 	live          *stream.Stream
-	public, admin *server
+	breakers      *breaker.Group
+	chargers      *chargers // nil if nobody is charged
+	public, admin *door.Door
 	broken        chan error
 }
 
@@ -80,7 +83,7 @@ func Start(ctx context.Context, cfg Config) (*Service, error) {
 // startOn starts a service on stores that stay the caller's.
 func startOn(ctx context.Context, cfg Config, on *stores) (s *Service, err error) {
 	s = &Service{stores: on, broken: make(chan error, 2)}
-	for _, start := range []func(context.Context, Config) error{s.startEntities, s.startReadModel, s.openDoors} {
+	for _, start := range []func(context.Context, Config) error{s.startEntities, s.prepareCharges, s.startReadModel, s.openDoors} {
 		if err := start(ctx, cfg); err != nil {
 			return nil, errors.Join(err, s.abandon(ctx))
 		}
@@ -110,7 +113,7 @@ func (s *Service) startEntities(ctx context.Context, cfg Config) (err error) {
 func (s *Service) startReadModel(ctx context.Context, cfg Config) (err error) {
 	s.lots = catalogue.New(s.stores.tables.Write(), s.stores.tables.Read(), s.entities.rows.History())
 	s.processors, err = readside.Start(ctx, readside.Config{
-		Source: s.entities.rows, Processors: []readside.Processor{s.lots.Processor()}, Logger: cfg.Logger,
+		Source: s.entities.rows, Processors: s.chargers.beside(s.lots.Processor(), s.stores.tables.Write()), Logger: cfg.Logger,
 	})
 	if err != nil {
 		return err
@@ -134,16 +137,16 @@ func (s *Service) openDoors(_ context.Context, cfg Config) error {
 	s.lots.Mount(public, s.processors, s.entities.host.Feed(), cfg.Logger)
 	page.Mount(public)
 	mountHealth(public, s.entities.health, admin.HealthConfig{Terse: true}) // whoever probes may not reach the other door
-	if s.public, err = listen(cfg.HTTP, public, cfg.Logger, s.broken); err != nil {
+	if s.public, err = door.Open(cfg.HTTP, public, cfg.Logger, s.broken); err != nil {
 		return err
 	}
-	s.admin, err = listen(cfg.Admin, s.operators(), cfg.Logger, s.broken)
+	s.admin, err = door.Open(cfg.Admin, s.operators(), cfg.Logger, s.broken)
 	return err
 }
 
 // operators is what they see and may do.
 func (s *Service) operators() http.Handler {
-	sections := []admin.Section{admin.Entities(s.entities.host), admin.Processors(s.processors), admin.Runtime("auction"), admin.Profiles()}
+	sections := []admin.Section{admin.Entities(s.entities.host), admin.Processors(s.processors), breakeradmin.New(s.breakers), admin.Runtime("auction"), admin.Profiles()}
 	if s.entities.member != nil {
 		sections = append(sections, admin.Cluster(s.entities.member))
 	}
@@ -171,10 +174,11 @@ func (s *Service) Stop(ctx context.Context) error {
 	}
 	s.entities.handOver(ctx)
 	stop(s.live != nil, func() error { return s.live.Stop(ctx) }) // else its clients would keep the door open
-	stop(s.public != nil, func() error { return s.public.close(ctx) })
+	stop(s.public != nil, func() error { return s.public.Close(ctx) })
 	stop(s.processors != nil, func() error { return s.processors.Stop(ctx) })
+	stop(s.chargers != nil, func() error { return s.chargers.close() })
 	stop(s.entities.stop != nil, func() error { return s.entities.stop(ctx) })
-	stop(s.admin != nil, func() error { return s.admin.close(ctx) }) // operators see it to the end
+	stop(s.admin != nil, func() error { return s.admin.Close(ctx) }) // operators see it to the end
 	stop(s.lots != nil, func() error { return s.lots.Close() })
 	stop(s.ownsStores, s.stores.close)
 	return errors.Join(errs...)
@@ -191,37 +195,5 @@ func (s *Service) Wait(ctx context.Context) error {
 }
 
 // HTTP and Admin are the URLs that the service can be reached at.
-func (s *Service) HTTP() string  { return s.public.url }
-func (s *Service) Admin() string { return s.admin.url }
-
-// server is one door: a listener and what answers behind it.
-type server struct {
-	url     string
-	http    *http.Server
-	serving sync.WaitGroup
-}
-
-func listen(addr string, h http.Handler, log *slog.Logger, broken chan<- error) (*server, error) {
-	listener, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	s := &server{url: "http://" + listener.Addr().String(), http: gateway.Server(h, log)}
-	s.serving.Go(func() {
-		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			broken <- fmt.Errorf("%s no longer answers: %w", s.url, err)
-		}
-	})
-	return s, nil
-}
-
-// close stops listening and waits for the requests under way; those that
-// are not answered when ctx ends are cut off.
-func (s *server) close(ctx context.Context) error {
-	err := s.http.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(fmt.Errorf("requests to %s were cut off: %w", s.url, err), s.http.Close())
-	}
-	s.serving.Wait()
-	return err
-}
+func (s *Service) HTTP() string  { return s.public.URL() }
+func (s *Service) Admin() string { return s.admin.URL() }

@@ -39,6 +39,8 @@ func commands() []command {
 		{"processors retry", []string{"NAME", "TYPE", "ID"}, "handle the parked events of an entity again, in order", prepareRetry},
 		{"processors pause", []string{"NAME"}, "hold a processor until it is resumed or its process ends", preparePause},
 		{"processors resume", []string{"NAME"}, "end a pause", prepareResume},
+		{"breakers", nil, "show each circuit breaker: state, failures, what became of its calls", prepareBreakers},
+		{"breakers show", []string{"ID"}, "show one circuit breaker: settings and last transitions", prepareBreaker},
 		{"journal verify", nil, "check the logs of a journal, and pages, snapshots and timers against them", prepareVerify},
 		{"journal stat", nil, "count what the logs of a journal hold", prepareStat},
 		{"journal export", []string{"ARCHIVE"}, "write a journal into a portable archive, a directory", prepareExport},

@@ -7,6 +7,7 @@
 //	skerry watch                       what moves, live
 //	skerry entity show TYPE ID         an entity's state, events, timers and window
 //	skerry processors                  how far each processor of the read side is
+//	skerry breakers                    how the neighbours are, as the service's circuit breakers see them
 //	skerry journal verify              whether a journal is what was written
 //	skerry bench                       what this machine does
 //

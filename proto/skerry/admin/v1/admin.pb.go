@@ -12,6 +12,7 @@ package adminv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -2270,11 +2271,559 @@ func (x *ClusterEvent) GetText() string {
 	return ""
 }
 
+// Breakers is the state of each circuit breaker of a service, by id; each is there from its first use.
+type Breakers struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Breakers      []*Breaker             `protobuf:"bytes,1,rep,name=breakers,proto3" json:"breakers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Breakers) Reset() {
+	*x = Breakers{}
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Breakers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Breakers) ProtoMessage() {}
+
+func (x *Breakers) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Breakers.ProtoReflect.Descriptor instead.
+func (*Breakers) Descriptor() ([]byte, []int) {
+	return file_skerry_admin_v1_admin_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Breakers) GetBreakers() []*Breaker {
+	if x != nil {
+		return x.Breakers
+	}
+	return nil
+}
+
+// Breaker is one circuit breaker; counts are since its first use.
+type Breaker struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// One that is off lets every call through and counts nothing.
+	Enabled bool `protobuf:"varint,2,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	// closed, open or half-open, since then.
+	State string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	// When a call is worth trying again; absent while it is closed.
+	RetryAfter *durationpb.Duration `protobuf:"bytes,5,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
+	// In a row.
+	Failures int64 `protobuf:"varint,6,opt,name=failures,proto3" json:"failures,omitempty"`
+	// Of the failure rate's window.
+	WindowFailed int64 `protobuf:"varint,7,opt,name=window_failed,json=windowFailed,proto3" json:"window_failed,omitempty"`
+	WindowCalls  int64 `protobuf:"varint,8,opt,name=window_calls,json=windowCalls,proto3" json:"window_calls,omitempty"`
+	// Calls under way, where they are bounded.
+	Busy   int64          `protobuf:"varint,9,opt,name=busy,proto3" json:"busy,omitempty"`
+	Counts *BreakerCounts `protobuf:"bytes,10,opt,name=counts,proto3" json:"counts,omitempty"`
+	// Only where one breaker is asked for: its settings, and its last transitions, oldest first.
+	Settings      *BreakerSettings     `protobuf:"bytes,11,opt,name=settings,proto3" json:"settings,omitempty"`
+	Transitions   []*BreakerTransition `protobuf:"bytes,12,rep,name=transitions,proto3" json:"transitions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Breaker) Reset() {
+	*x = Breaker{}
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Breaker) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Breaker) ProtoMessage() {}
+
+func (x *Breaker) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
+func (*Breaker) Descriptor() ([]byte, []int) {
+	return file_skerry_admin_v1_admin_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Breaker) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Breaker) GetEnabled() bool {
+	if x != nil {
+		return x.Enabled
+	}
+	return false
+}
+
+func (x *Breaker) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Breaker) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Breaker) GetRetryAfter() *durationpb.Duration {
+	if x != nil {
+		return x.RetryAfter
+	}
+	return nil
+}
+
+func (x *Breaker) GetFailures() int64 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *Breaker) GetWindowFailed() int64 {
+	if x != nil {
+		return x.WindowFailed
+	}
+	return 0
+}
+
+func (x *Breaker) GetWindowCalls() int64 {
+	if x != nil {
+		return x.WindowCalls
+	}
+	return 0
+}
+
+func (x *Breaker) GetBusy() int64 {
+	if x != nil {
+		return x.Busy
+	}
+	return 0
+}
+
+func (x *Breaker) GetCounts() *BreakerCounts {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *Breaker) GetSettings() *BreakerSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *Breaker) GetTransitions() []*BreakerTransition {
+	if x != nil {
+		return x.Transitions
+	}
+	return nil
+}
+
+// BreakerCounts tells what became of calls, and how often the state changed.
+type BreakerCounts struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Succeeded uint64                 `protobuf:"varint,1,opt,name=succeeded,proto3" json:"succeeded,omitempty"`
+	Rejected  uint64                 `protobuf:"varint,2,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	Failed    uint64                 `protobuf:"varint,3,opt,name=failed,proto3" json:"failed,omitempty"`
+	TimedOut  uint64                 `protobuf:"varint,4,opt,name=timed_out,json=timedOut,proto3" json:"timed_out,omitempty"`
+	Slow      uint64                 `protobuf:"varint,5,opt,name=slow,proto3" json:"slow,omitempty"`
+	Abandoned uint64                 `protobuf:"varint,6,opt,name=abandoned,proto3" json:"abandoned,omitempty"`
+	// Answers that came after the state had changed.
+	Late uint64 `protobuf:"varint,7,opt,name=late,proto3" json:"late,omitempty"`
+	// Calls that were not made: the breaker was open, or its bulkhead full.
+	Refused       uint64 `protobuf:"varint,8,opt,name=refused,proto3" json:"refused,omitempty"`
+	Full          uint64 `protobuf:"varint,9,opt,name=full,proto3" json:"full,omitempty"`
+	Opened        uint64 `protobuf:"varint,10,opt,name=opened,proto3" json:"opened,omitempty"`
+	HalfOpened    uint64 `protobuf:"varint,11,opt,name=half_opened,json=halfOpened,proto3" json:"half_opened,omitempty"`
+	Closed        uint64 `protobuf:"varint,12,opt,name=closed,proto3" json:"closed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BreakerCounts) Reset() {
+	*x = BreakerCounts{}
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BreakerCounts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BreakerCounts) ProtoMessage() {}
+
+func (x *BreakerCounts) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BreakerCounts.ProtoReflect.Descriptor instead.
+func (*BreakerCounts) Descriptor() ([]byte, []int) {
+	return file_skerry_admin_v1_admin_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *BreakerCounts) GetSucceeded() uint64 {
+	if x != nil {
+		return x.Succeeded
+	}
+	return 0
+}
+
+func (x *BreakerCounts) GetRejected() uint64 {
+	if x != nil {
+		return x.Rejected
+	}
+	return 0
+}
+
+func (x *BreakerCounts) GetFailed() uint64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *BreakerCounts) GetTimedOut() uint64 {
+	if x != nil {
+		return x.TimedOut
+	}
+	return 0
+}
+
+func (x *BreakerCounts) GetSlow() uint64 {
+	if x != nil {
+		return x.Slow
+	}
+	return 0
+}
+
+func (x *BreakerCounts) GetAbandoned() uint64 {
+	if x != nil {
+		return x.Abandoned
+	}
+	return 0
+}
+
+func (x *BreakerCounts) GetLate() uint64 {
+	if x != nil {
+		return x.Late
+	}
+	return 0
+}
+
+func (x *BreakerCounts) GetRefused() uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *BreakerCounts) GetFull() uint64 {
+	if x != nil {
+		return x.Full
+	}
+	return 0
+}
+
+func (x *BreakerCounts) GetOpened() uint64 {
+	if x != nil {
+		return x.Opened
+	}
+	return 0
+}
+
+func (x *BreakerCounts) GetHalfOpened() uint64 {
+	if x != nil {
+		return x.HalfOpened
+	}
+	return 0
+}
+
+func (x *BreakerCounts) GetClosed() uint64 {
+	if x != nil {
+		return x.Closed
+	}
+	return 0
+}
+
+// BreakerSettings is what a breaker goes by.
+type BreakerSettings struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	MaxFailures     int64                  `protobuf:"varint,1,opt,name=max_failures,json=maxFailures,proto3" json:"max_failures,omitempty"`
+	CallTimeout     *durationpb.Duration   `protobuf:"bytes,2,opt,name=call_timeout,json=callTimeout,proto3" json:"call_timeout,omitempty"`
+	ResetTimeout    *durationpb.Duration   `protobuf:"bytes,3,opt,name=reset_timeout,json=resetTimeout,proto3" json:"reset_timeout,omitempty"`
+	MaxResetTimeout *durationpb.Duration   `protobuf:"bytes,4,opt,name=max_reset_timeout,json=maxResetTimeout,proto3" json:"max_reset_timeout,omitempty"`
+	ResetJitter     float64                `protobuf:"fixed64,5,opt,name=reset_jitter,json=resetJitter,proto3" json:"reset_jitter,omitempty"`
+	FailureRate     float64                `protobuf:"fixed64,6,opt,name=failure_rate,json=failureRate,proto3" json:"failure_rate,omitempty"`
+	Window          *durationpb.Duration   `protobuf:"bytes,7,opt,name=window,proto3" json:"window,omitempty"`
+	MinCalls        int64                  `protobuf:"varint,8,opt,name=min_calls,json=minCalls,proto3" json:"min_calls,omitempty"`
+	SlowAfter       *durationpb.Duration   `protobuf:"bytes,9,opt,name=slow_after,json=slowAfter,proto3" json:"slow_after,omitempty"`
+	MaxConcurrent   int64                  `protobuf:"varint,10,opt,name=max_concurrent,json=maxConcurrent,proto3" json:"max_concurrent,omitempty"`
+	MinDeadline     *durationpb.Duration   `protobuf:"bytes,11,opt,name=min_deadline,json=minDeadline,proto3" json:"min_deadline,omitempty"`
+	IgnoredErrors   int64                  `protobuf:"varint,12,opt,name=ignored_errors,json=ignoredErrors,proto3" json:"ignored_errors,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *BreakerSettings) Reset() {
+	*x = BreakerSettings{}
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BreakerSettings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BreakerSettings) ProtoMessage() {}
+
+func (x *BreakerSettings) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BreakerSettings.ProtoReflect.Descriptor instead.
+func (*BreakerSettings) Descriptor() ([]byte, []int) {
+	return file_skerry_admin_v1_admin_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *BreakerSettings) GetMaxFailures() int64 {
+	if x != nil {
+		return x.MaxFailures
+	}
+	return 0
+}
+
+func (x *BreakerSettings) GetCallTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.CallTimeout
+	}
+	return nil
+}
+
+func (x *BreakerSettings) GetResetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.ResetTimeout
+	}
+	return nil
+}
+
+func (x *BreakerSettings) GetMaxResetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.MaxResetTimeout
+	}
+	return nil
+}
+
+func (x *BreakerSettings) GetResetJitter() float64 {
+	if x != nil {
+		return x.ResetJitter
+	}
+	return 0
+}
+
+func (x *BreakerSettings) GetFailureRate() float64 {
+	if x != nil {
+		return x.FailureRate
+	}
+	return 0
+}
+
+func (x *BreakerSettings) GetWindow() *durationpb.Duration {
+	if x != nil {
+		return x.Window
+	}
+	return nil
+}
+
+func (x *BreakerSettings) GetMinCalls() int64 {
+	if x != nil {
+		return x.MinCalls
+	}
+	return 0
+}
+
+func (x *BreakerSettings) GetSlowAfter() *durationpb.Duration {
+	if x != nil {
+		return x.SlowAfter
+	}
+	return nil
+}
+
+func (x *BreakerSettings) GetMaxConcurrent() int64 {
+	if x != nil {
+		return x.MaxConcurrent
+	}
+	return 0
+}
+
+func (x *BreakerSettings) GetMinDeadline() *durationpb.Duration {
+	if x != nil {
+		return x.MinDeadline
+	}
+	return nil
+}
+
+func (x *BreakerSettings) GetIgnoredErrors() int64 {
+	if x != nil {
+		return x.IgnoredErrors
+	}
+	return 0
+}
+
+// BreakerTransition is one change of state.
+type BreakerTransition struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	From     string                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	To       string                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	At       *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
+	Reason   string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Failures int64                  `protobuf:"varint,5,opt,name=failures,proto3" json:"failures,omitempty"`
+	// How long calls are refused from then on.
+	Wait *durationpb.Duration `protobuf:"bytes,6,opt,name=wait,proto3" json:"wait,omitempty"`
+	// The last failure before.
+	Cause         string `protobuf:"bytes,7,opt,name=cause,proto3" json:"cause,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BreakerTransition) Reset() {
+	*x = BreakerTransition{}
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BreakerTransition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BreakerTransition) ProtoMessage() {}
+
+func (x *BreakerTransition) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_admin_v1_admin_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BreakerTransition.ProtoReflect.Descriptor instead.
+func (*BreakerTransition) Descriptor() ([]byte, []int) {
+	return file_skerry_admin_v1_admin_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *BreakerTransition) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *BreakerTransition) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *BreakerTransition) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *BreakerTransition) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *BreakerTransition) GetFailures() int64 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *BreakerTransition) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+func (x *BreakerTransition) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
+}
+
 var File_skerry_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_skerry_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1bskerry/admin/v1/admin.proto\x12\x0fskerry.admin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"@\n" +
+	"\x1bskerry/admin/v1/admin.proto\x12\x0fskerry.admin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"@\n" +
 	"\bSections\x124\n" +
 	"\bsections\x18\x01 \x03(\v2\x18.skerry.admin.v1.SectionR\bsections\"3\n" +
 	"\aSection\x12\x12\n" +
@@ -2490,7 +3039,62 @@ const file_skerry_admin_v1_admin_proto_rawDesc = "" +
 	"\x05epoch\x18\a \x01(\x04R\x05epoch\x12\x19\n" +
 	"\bpause_us\x18\b \x01(\x03R\apauseUs\x12\x12\n" +
 	"\x04text\x18\t \x01(\tR\x04textB\b\n" +
-	"\x06_shardB:Z8github.com/skerryhq/skerry/proto/skerry/admin/v1;adminv1b\x06proto3"
+	"\x06_shard\"@\n" +
+	"\bBreakers\x124\n" +
+	"\bbreakers\x18\x01 \x03(\v2\x18.skerry.admin.v1.BreakerR\bbreakers\"\xeb\x03\n" +
+	"\aBreaker\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\aenabled\x18\x02 \x01(\bR\aenabled\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12:\n" +
+	"\vretry_after\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"retryAfter\x12\x1a\n" +
+	"\bfailures\x18\x06 \x01(\x03R\bfailures\x12#\n" +
+	"\rwindow_failed\x18\a \x01(\x03R\fwindowFailed\x12!\n" +
+	"\fwindow_calls\x18\b \x01(\x03R\vwindowCalls\x12\x12\n" +
+	"\x04busy\x18\t \x01(\x03R\x04busy\x126\n" +
+	"\x06counts\x18\n" +
+	" \x01(\v2\x1e.skerry.admin.v1.BreakerCountsR\x06counts\x12<\n" +
+	"\bsettings\x18\v \x01(\v2 .skerry.admin.v1.BreakerSettingsR\bsettings\x12D\n" +
+	"\vtransitions\x18\f \x03(\v2\".skerry.admin.v1.BreakerTransitionR\vtransitions\"\xc3\x02\n" +
+	"\rBreakerCounts\x12\x1c\n" +
+	"\tsucceeded\x18\x01 \x01(\x04R\tsucceeded\x12\x1a\n" +
+	"\brejected\x18\x02 \x01(\x04R\brejected\x12\x16\n" +
+	"\x06failed\x18\x03 \x01(\x04R\x06failed\x12\x1b\n" +
+	"\ttimed_out\x18\x04 \x01(\x04R\btimedOut\x12\x12\n" +
+	"\x04slow\x18\x05 \x01(\x04R\x04slow\x12\x1c\n" +
+	"\tabandoned\x18\x06 \x01(\x04R\tabandoned\x12\x12\n" +
+	"\x04late\x18\a \x01(\x04R\x04late\x12\x18\n" +
+	"\arefused\x18\b \x01(\x04R\arefused\x12\x12\n" +
+	"\x04full\x18\t \x01(\x04R\x04full\x12\x16\n" +
+	"\x06opened\x18\n" +
+	" \x01(\x04R\x06opened\x12\x1f\n" +
+	"\vhalf_opened\x18\v \x01(\x04R\n" +
+	"halfOpened\x12\x16\n" +
+	"\x06closed\x18\f \x01(\x04R\x06closed\"\xd5\x04\n" +
+	"\x0fBreakerSettings\x12!\n" +
+	"\fmax_failures\x18\x01 \x01(\x03R\vmaxFailures\x12<\n" +
+	"\fcall_timeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vcallTimeout\x12>\n" +
+	"\rreset_timeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\fresetTimeout\x12E\n" +
+	"\x11max_reset_timeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x0fmaxResetTimeout\x12!\n" +
+	"\freset_jitter\x18\x05 \x01(\x01R\vresetJitter\x12!\n" +
+	"\ffailure_rate\x18\x06 \x01(\x01R\vfailureRate\x121\n" +
+	"\x06window\x18\a \x01(\v2\x19.google.protobuf.DurationR\x06window\x12\x1b\n" +
+	"\tmin_calls\x18\b \x01(\x03R\bminCalls\x128\n" +
+	"\n" +
+	"slow_after\x18\t \x01(\v2\x19.google.protobuf.DurationR\tslowAfter\x12%\n" +
+	"\x0emax_concurrent\x18\n" +
+	" \x01(\x03R\rmaxConcurrent\x12<\n" +
+	"\fmin_deadline\x18\v \x01(\v2\x19.google.protobuf.DurationR\vminDeadline\x12%\n" +
+	"\x0eignored_errors\x18\f \x01(\x03R\rignoredErrors\"\xdc\x01\n" +
+	"\x11BreakerTransition\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\x12*\n" +
+	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x1a\n" +
+	"\bfailures\x18\x05 \x01(\x03R\bfailures\x12-\n" +
+	"\x04wait\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12\x14\n" +
+	"\x05cause\x18\a \x01(\tR\x05causeB:Z8github.com/skerryhq/skerry/proto/skerry/admin/v1;adminv1b\x06proto3"
 
 var (
 	file_skerry_admin_v1_admin_proto_rawDescOnce sync.Once
@@ -2504,7 +3108,7 @@ func file_skerry_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_skerry_admin_v1_admin_proto_rawDescData
 }
 
-var file_skerry_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_skerry_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_skerry_admin_v1_admin_proto_goTypes = []any{
 	(*Sections)(nil),              // 0: skerry.admin.v1.Sections
 	(*Section)(nil),               // 1: skerry.admin.v1.Section
@@ -2529,7 +3133,13 @@ var file_skerry_admin_v1_admin_proto_goTypes = []any{
 	(*PlacedShard)(nil),           // 20: skerry.admin.v1.PlacedShard
 	(*ClusterEvents)(nil),         // 21: skerry.admin.v1.ClusterEvents
 	(*ClusterEvent)(nil),          // 22: skerry.admin.v1.ClusterEvent
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
+	(*Breakers)(nil),              // 23: skerry.admin.v1.Breakers
+	(*Breaker)(nil),               // 24: skerry.admin.v1.Breaker
+	(*BreakerCounts)(nil),         // 25: skerry.admin.v1.BreakerCounts
+	(*BreakerSettings)(nil),       // 26: skerry.admin.v1.BreakerSettings
+	(*BreakerTransition)(nil),     // 27: skerry.admin.v1.BreakerTransition
+	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 29: google.protobuf.Duration
 }
 var file_skerry_admin_v1_admin_proto_depIdxs = []int32{
 	1,  // 0: skerry.admin.v1.Sections.sections:type_name -> skerry.admin.v1.Section
@@ -2537,31 +3147,45 @@ var file_skerry_admin_v1_admin_proto_depIdxs = []int32{
 	5,  // 2: skerry.admin.v1.Entity.events:type_name -> skerry.admin.v1.Event
 	6,  // 3: skerry.admin.v1.Entity.timers:type_name -> skerry.admin.v1.Timer
 	7,  // 4: skerry.admin.v1.Entity.window:type_name -> skerry.admin.v1.Answer
-	23, // 5: skerry.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
-	23, // 6: skerry.admin.v1.Timer.due:type_name -> google.protobuf.Timestamp
-	23, // 7: skerry.admin.v1.Timer.retry_at:type_name -> google.protobuf.Timestamp
-	23, // 8: skerry.admin.v1.Answer.time:type_name -> google.protobuf.Timestamp
-	23, // 9: skerry.admin.v1.Runtime.started:type_name -> google.protobuf.Timestamp
+	28, // 5: skerry.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	28, // 6: skerry.admin.v1.Timer.due:type_name -> google.protobuf.Timestamp
+	28, // 7: skerry.admin.v1.Timer.retry_at:type_name -> google.protobuf.Timestamp
+	28, // 8: skerry.admin.v1.Answer.time:type_name -> google.protobuf.Timestamp
+	28, // 9: skerry.admin.v1.Runtime.started:type_name -> google.protobuf.Timestamp
 	10, // 10: skerry.admin.v1.Processors.processors:type_name -> skerry.admin.v1.Processor
 	11, // 11: skerry.admin.v1.Processor.shards:type_name -> skerry.admin.v1.ProcessorShard
-	23, // 12: skerry.admin.v1.ProcessorShard.last_error_at:type_name -> google.protobuf.Timestamp
-	23, // 13: skerry.admin.v1.ProcessorShard.retry_at:type_name -> google.protobuf.Timestamp
+	28, // 12: skerry.admin.v1.ProcessorShard.last_error_at:type_name -> google.protobuf.Timestamp
+	28, // 13: skerry.admin.v1.ProcessorShard.retry_at:type_name -> google.protobuf.Timestamp
 	13, // 14: skerry.admin.v1.ParkedEntities.entities:type_name -> skerry.admin.v1.ParkedEntity
-	23, // 15: skerry.admin.v1.ParkedEntity.since:type_name -> google.protobuf.Timestamp
+	28, // 15: skerry.admin.v1.ParkedEntity.since:type_name -> google.protobuf.Timestamp
 	15, // 16: skerry.admin.v1.Health.checks:type_name -> skerry.admin.v1.Check
 	17, // 17: skerry.admin.v1.Members.members:type_name -> skerry.admin.v1.Member
 	18, // 18: skerry.admin.v1.Members.pins:type_name -> skerry.admin.v1.Pin
-	23, // 19: skerry.admin.v1.Member.started:type_name -> google.protobuf.Timestamp
+	28, // 19: skerry.admin.v1.Member.started:type_name -> google.protobuf.Timestamp
 	20, // 20: skerry.admin.v1.Placement.shards:type_name -> skerry.admin.v1.PlacedShard
-	23, // 21: skerry.admin.v1.PlacedShard.since:type_name -> google.protobuf.Timestamp
-	23, // 22: skerry.admin.v1.PlacedShard.retry_at:type_name -> google.protobuf.Timestamp
+	28, // 21: skerry.admin.v1.PlacedShard.since:type_name -> google.protobuf.Timestamp
+	28, // 22: skerry.admin.v1.PlacedShard.retry_at:type_name -> google.protobuf.Timestamp
 	22, // 23: skerry.admin.v1.ClusterEvents.events:type_name -> skerry.admin.v1.ClusterEvent
-	23, // 24: skerry.admin.v1.ClusterEvent.time:type_name -> google.protobuf.Timestamp
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	28, // 24: skerry.admin.v1.ClusterEvent.time:type_name -> google.protobuf.Timestamp
+	24, // 25: skerry.admin.v1.Breakers.breakers:type_name -> skerry.admin.v1.Breaker
+	28, // 26: skerry.admin.v1.Breaker.since:type_name -> google.protobuf.Timestamp
+	29, // 27: skerry.admin.v1.Breaker.retry_after:type_name -> google.protobuf.Duration
+	25, // 28: skerry.admin.v1.Breaker.counts:type_name -> skerry.admin.v1.BreakerCounts
+	26, // 29: skerry.admin.v1.Breaker.settings:type_name -> skerry.admin.v1.BreakerSettings
+	27, // 30: skerry.admin.v1.Breaker.transitions:type_name -> skerry.admin.v1.BreakerTransition
+	29, // 31: skerry.admin.v1.BreakerSettings.call_timeout:type_name -> google.protobuf.Duration
+	29, // 32: skerry.admin.v1.BreakerSettings.reset_timeout:type_name -> google.protobuf.Duration
+	29, // 33: skerry.admin.v1.BreakerSettings.max_reset_timeout:type_name -> google.protobuf.Duration
+	29, // 34: skerry.admin.v1.BreakerSettings.window:type_name -> google.protobuf.Duration
+	29, // 35: skerry.admin.v1.BreakerSettings.slow_after:type_name -> google.protobuf.Duration
+	29, // 36: skerry.admin.v1.BreakerSettings.min_deadline:type_name -> google.protobuf.Duration
+	28, // 37: skerry.admin.v1.BreakerTransition.at:type_name -> google.protobuf.Timestamp
+	29, // 38: skerry.admin.v1.BreakerTransition.wait:type_name -> google.protobuf.Duration
+	39, // [39:39] is the sub-list for method output_type
+	39, // [39:39] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_skerry_admin_v1_admin_proto_init() }
@@ -2576,7 +3200,7 @@ func file_skerry_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_skerry_admin_v1_admin_proto_rawDesc), len(file_skerry_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
