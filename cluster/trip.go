@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/skerryhq/skerry/cluster/transport"
@@ -69,12 +70,16 @@ func (t *trip) judge(r *routes, err error) bool {
 // harmless tells that the command stores nothing, so that a lost answer leaves nothing unknown.
 func (t *trip) harmless() bool { return t.req.Query || t.req.Lookup }
 
-// isStored tells whether a refusal ends a command of which an earlier attempt may have run: a rejection does, for
-// an entity that answers a later attempt looks at the key first.
+// isStored tells whether a refusal ends a command of which an earlier attempt may have run: an entity's rejection does, for
+// it looks at the key first. What a node refuses before it asks the entity does not: an older release does not know
+// a command that a newer one has run.
 func isStored(err error) bool {
 	var no *entity.Rejection
-	return errors.As(err, &no)
+	return errors.As(err, &no) && !slices.Contains(unasked, no.Code)
 }
+
+// unasked are the rejections of a node that has not asked the entity.
+var unasked = []string{"skerry/malformed", "skerry/unknown-type", "skerry/unknown-command", "skerry/too-large"}
 
 // again begins the next attempt and tells how long to wait before it, unless something is learnt sooner: not at all where
 // another process than the one that was tried is known to be better, or a way around is.
