@@ -66,7 +66,19 @@ func (d *decider) clockRead(x clockRead) {
 	for _, m := range d.view.members {
 		members[m.Incarnation] = true
 	}
-	if off := d.clocks.read(x, members); off != d.self.Draining {
+	d.clockIs(d.clocks.read(x, members))
+}
+
+// fewerClocks judges anew when members have gone: one clock against one decides nothing.
+func (d *decider) fewerClocks() {
+	if d.clocks.isOff && len(d.view.members) < 3 {
+		d.clocks = clocks{}
+		d.clockIs(false)
+	}
+}
+
+func (d *decider) clockIs(off bool) {
+	if off != d.self.Draining {
 		d.self.Draining = off
 		d.announce()
 	}
@@ -79,6 +91,9 @@ func (n *Node) askClock(peer transport.Peer) {
 	asked := n.now()
 	a := transport.Ask(ctx, n.transport, peer, &transport.Envelope{Subject: subjectClock, Remaining: ringPatience})
 	trip := time.Duration(n.now() - asked)
+	if a.Err == nil {
+		n.inbox.put(answered{})
+	}
 	if a.Err != nil || a.Response == nil || len(a.Response.Payload) != 8 || trip > clockTrip {
 		return
 	}

@@ -31,6 +31,8 @@ type decider struct {
 	doubted  map[string]int64
 
 	clocks   clocks
+	isStored bool  // others can see our row in the journal
+	hasMet   bool  // another member has answered us
 	ringAt   int64 // when the members of the ring are looked for next
 	ordersAt int64 // when the operators' orders are read next
 	reading  bool  // they are being read
@@ -38,6 +40,8 @@ type decider struct {
 }
 
 const (
+	// meetPause is the time between two looks for others until one has answered.
+	meetPause = time.Second
 	// ordersPause is the time from one reading of the operators' orders to the next. A verb has all members read
 	// them at once; this finds what was told in vain.
 	ordersPause = 5 * time.Second
@@ -86,6 +90,7 @@ func (d *decider) membership(now int64, m Membership) {
 	maps.DeleteFunc(d.refusing, func(incarnation string, _ int64) bool { return !kept[incarnation] })
 	maps.DeleteFunc(d.doubted, func(_ string, until int64) bool { return until <= now })
 	d.review(now)
+	d.becomeReady() // those that were ready may have gone
 	if judged {
 		d.steward.judged(now)
 	}
@@ -101,6 +106,7 @@ func (d *decider) review(now int64) {
 	}
 	d.view = v
 	d.views++
+	d.fewerClocks()
 	d.ringAt = now
 	d.steward.see(now, v)
 }
@@ -143,10 +149,27 @@ func (d *decider) lives(now int64, incarnation string) {
 
 // stored takes in that others can see this node's row in the journal. Before that it must not claim.
 func (d *decider) stored() {
-	if !d.self.Ready {
+	d.isStored = true
+	d.becomeReady()
+}
+
+// answered takes in that another member answered this node.
+func (d *decider) answered() {
+	d.hasMet = true
+	d.becomeReady()
+}
+
+// becomeReady lets this node have shards when others can see its row and reach it. One that no other can talk
+// to, for its certificate is another authority's or a port is closed, would own shards that nobody reaches.
+func (d *decider) becomeReady() {
+	if !d.self.Ready && d.isStored && (d.hasMet || !d.othersAreReady()) {
 		d.self.Ready = true
 		d.announce()
 	}
+}
+
+func (d *decider) othersAreReady() bool {
+	return slices.ContainsFunc(d.view.members, func(m Member) bool { return m.Incarnation != d.self.Incarnation && m.Ready })
 }
 
 // journalLost takes in whether this node can write to the journal.
@@ -252,6 +275,9 @@ func (d *decider) tick(now int64) {
 	}
 	if d.ringAt <= now {
 		d.ringAt = now + int64(ringPause)
+		if !d.hasMet {
+			d.ringAt = now + int64(meetPause)
+		}
 		d.out = append(d.out, order{kind: orderWatchRing})
 	}
 	if !d.reading && d.ordersAt <= now {

@@ -166,6 +166,35 @@ func TestANodeIsReadyWhenItsRowIsInTheJournal(t *testing.T) {
 	}
 }
 
+// A node that nobody can talk to, for its certificate is wrong, would own shards that nobody reaches.
+func TestANodeAmongOthersIsReadyWhenOneHasAnsweredIt(t *testing.T) {
+	t.Parallel()
+	w := decides(t, 4, "a", "b")
+	w.all[0].Ready, w.self.Ready = false, false
+	w.membership(w.at, Membership{Members: w.all})
+	w.stored()
+	if w.self.Ready {
+		t.Fatal("nobody has answered it")
+	}
+	w.take(w.at)
+	w.at += int64(meetPause)
+	if len(w.told(orderWatchRing)) != 1 {
+		t.Error("it does not try again")
+	}
+	w.answered()
+	if !w.self.Ready || len(w.told(orderAnnounce)) != 1 {
+		t.Error("it is answered and not ready")
+	}
+	lonely := decides(t, 4, "a", "b")
+	lonely.all[0].Ready, lonely.self.Ready = false, false
+	lonely.membership(lonely.at, Membership{Members: lonely.all})
+	lonely.stored()
+	lonely.membership(lonely.at, lonely.lost("b"))
+	if !lonely.self.Ready {
+		t.Error("those that were ready have gone: it must not wait for them")
+	}
+}
+
 func TestOrdersAreReadAtOnceWhenTheyHaveChangedAndNeverTwiceAtATime(t *testing.T) {
 	t.Parallel()
 	w := decides(t, 4, "a", "b")

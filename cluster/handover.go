@@ -10,6 +10,8 @@ func (n *Node) HandOver(ctx context.Context) error {
 	select {
 	case <-n.empty:
 		return nil
+	case <-n.ended:
+		return errStopped
 	case <-ctx.Done():
 		n.triedHandOver.Store(true)
 		return ctx.Err()

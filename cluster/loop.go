@@ -59,6 +59,8 @@ type (
 	leave struct{}
 	// stored: others can see this node in the journal.
 	stored struct{}
+	// answered: another member has answered this node.
+	answered struct{}
 	// journalLost tells whether this node can write to the journal.
 	journalLost bool
 	// refused: a process's sockets refuse connections. silent: nothing is heard of it.
@@ -154,6 +156,9 @@ func (n *Node) look(d *decider) {
 func (n *Node) viewed(v View, t Table) {
 	n.log.Info("the cluster has changed", "view", v)
 	n.chronicle.viewed(v)
+	for _, m := range v.Rivals() {
+		n.log.Warn("two nodes have one name: the one that started last has its shards; give each a name of its own", "node", m.Node, "other", m.Incarnation)
+	}
 	before := n.routes.others()
 	n.routes.see(v, t)
 	n.forget(before)
@@ -190,6 +195,8 @@ func (n *Node) happened(d *decider, x any) {
 		d.rowsRead(now, x)
 	case refused:
 		d.refused(now, x.incarnation)
+	case answered:
+		d.answered()
 	case clockRead:
 		d.clockRead(x)
 	case silent:

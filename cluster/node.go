@@ -160,15 +160,16 @@ func (n *Node) startHost(ctx context.Context) (err error) {
 }
 
 func (n *Node) startTransport(context.Context) (err error) {
-	n.transport, err = n.cfg.Transport(transport.Config{
+	t, err := n.cfg.Transport(transport.Config{
 		Node: n.self.Incarnation, Cluster: n.identity.Cluster, History: n.identity.History, Shards: n.identity.Shards,
 		Route: n.routes.peer, Logger: n.log,
 		Gone:   func(p transport.Peer) { n.inbox.put(refused{p.Node}) },
 		Silent: func(p transport.Peer) { n.inbox.put(silent{p.Node}) },
 	})
 	if err != nil {
-		return err
+		return err // and t may be a nil of some type
 	}
+	n.transport = t
 	n.self.Peer = n.transport.Self().Address
 	n.transport.Serve(handler{n})
 	return nil
@@ -176,9 +177,11 @@ func (n *Node) startTransport(context.Context) (err error) {
 
 // startGossip tells of a node that is not ready before it knows who else is there.
 func (n *Node) startGossip(ctx context.Context) (err error) {
-	if n.gossip, err = n.cfg.Gossip(n.identity, n.self); err != nil {
-		return err
+	g, err := n.cfg.Gossip(n.identity, n.self)
+	if err != nil {
+		return err // and g may be a nil of some type
 	}
+	n.gossip = g
 	if len(n.cfg.Seeds) > 0 {
 		if joined, err := n.gossip.Join(ctx, n.cfg.Seeds); joined == 0 {
 			n.log.Warn("no other node answers; the seeds are tried again for as long as this node runs", "seeds", n.cfg.Seeds, "cause", err)
@@ -200,6 +203,7 @@ func (n *Node) startPulse(context.Context) error {
 		select {
 		case <-n.pulse.stored():
 			n.inbox.put(stored{})
+			n.lookForStrangers()
 		case <-n.ctx.Done():
 		}
 	})

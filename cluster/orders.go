@@ -2,10 +2,13 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/skerryhq/skerry/entity"
 	"github.com/skerryhq/skerry/journal"
@@ -111,18 +114,25 @@ func wrongOrder(why string) error {
 
 // order stores one order and has all members read it.
 func (n *Node) order(ctx context.Context, kind, of, value string) error {
-	if len(of) == 0 || len(of) > MaxNodeBytes || len(value) > MaxNodeBytes {
-		return wrongOrder(fmt.Sprintf("a node's name has 1 to %d bytes", MaxNodeBytes))
+	if len(of) == 0 || len(of) > MaxNodeBytes || len(value) > MaxNodeBytes || !isPlain(of+value) {
+		return wrongOrder(fmt.Sprintf("a node's name has 1 to %d bytes, which are UTF-8 without control characters", MaxNodeBytes))
 	}
 	defer n.tellOrders()
 	return n.store(ctx, kind+of, value)
+}
+
+func isPlain(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
 }
 
 func (n *Node) store(ctx context.Context, name, value string) error {
 	_, err := journal.Change(ctx, n.registers, journal.Placement, ordersPartition, name, func(now journal.Register) ([]byte, bool) {
 		return []byte(value), string(now.Value) != value
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, journal.ErrCrowded), errors.Is(err, journal.ErrInvalid):
+		return wrongOrder(err.Error())
+	case err != nil:
 		return &entity.Error{Kind: entity.ErrUnknownOutcome, Reason: fmt.Sprintf("the order may have been stored, give it again: %v", err), Cause: err}
 	}
 	return nil

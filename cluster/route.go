@@ -32,7 +32,9 @@ func (n *Node) Call(ctx context.Context, req *entity.Request) (*entity.Response,
 	keyed, of := *req, journal.Entity{Type: req.Type, ID: req.ID}
 	keyed.Key = n.keys.Open(of, time.Now())
 	resp, err := n.follow(ctx, keyed)
-	if !errors.Is(err, entity.ErrUnknownOutcome) { // else a copy may still be on its way: it ends with its age
+	if errors.Is(err, entity.ErrUnknownOutcome) { // a copy may still be on its way
+		n.keys.Keep(of, keyed.Key)
+	} else {
 		n.keys.Close(of, keyed.Key)
 	}
 	return resp, err
@@ -60,6 +62,7 @@ func (n *Node) follow(ctx context.Context, req entity.Request) (*entity.Response
 		to, epoch, changed, ok := n.routes.to(t.number)
 		if ok {
 			resp, err := n.attempt(ctx, t, to, epoch)
+			n.routes.denied(t.number, to.Node, epoch, err)
 			if final := t.judge(n.routes, err); final {
 				return resp, err
 			}

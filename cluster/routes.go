@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"sync"
 
 	"github.com/skerryhq/skerry/cluster/transport"
@@ -50,6 +51,21 @@ func (r *routes) learn(number uint32, owner string, epoch uint64) {
 	}
 	r.owners[number] = claimed{owner, epoch}
 	r.tell()
+}
+
+// denied takes in the answer of the process that was thought to own a shard since epoch. If it says that another owns the shard, and
+// has for longer, what was heard of it was wrong, whoever said so.
+func (r *routes) denied(number uint32, by string, epoch uint64, answer error) {
+	var moved *transport.Moved
+	if !errors.As(answer, &moved) || moved.Node == by || moved.Epoch >= epoch {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.owners[number] == (claimed{by, epoch}) {
+		r.owners[number] = claimed{}
+		r.tell()
+	}
 }
 
 // tell wakes those that wait for a change. The caller holds mu.

@@ -178,8 +178,12 @@ func (s *steward) see(now int64, v View) {
 		s.lookAll()
 	}
 	for i := range s.shards {
-		if x := &s.shards[i]; x.state == elsewhere {
+		switch x := &s.shards[i]; {
+		case x.state == elsewhere:
 			x.until, x.backoff = 0, 0 // who refused may think otherwise now
+		case x.state == asking && s.fate(x.owner) != present: // it will not answer any more
+			s.settle(x, ready)
+			x.until = 0
 		}
 	}
 	s.tick(now)

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/skerryhq/skerry/cluster"
@@ -11,6 +14,7 @@ import (
 	"github.com/skerryhq/skerry/cluster/gossip"
 	"github.com/skerryhq/skerry/cluster/transport"
 	"github.com/skerryhq/skerry/entity"
+	"github.com/skerryhq/skerry/journal"
 	"github.com/skerryhq/skerry/readside"
 	"github.com/skerryhq/skerry/readside/stream"
 )
@@ -48,6 +52,22 @@ type entities struct {
 	stop   func(context.Context) error
 	// name is a member's; gossip and peer are where other nodes reach it.
 	name, gossip, peer string
+}
+
+// errNotAlone is wrapped where nodes of a cluster live on the journal: one that knows nothing of them would take all they have.
+var errNotAlone = errors.New("a cluster lives on this journal")
+
+// mustBeAlone refuses a journal on which others live.
+func mustBeAlone(ctx context.Context, j journal.Journal) error {
+	rows, ok := j.(journal.Witnesses)
+	if !ok {
+		return nil
+	}
+	nodes, err := cluster.Living(ctx, rows)
+	if err == nil && len(nodes) > 0 {
+		err = fmt.Errorf("%w: %s: join it with -name, -gossip, -peer and -join, or stop it first", errNotAlone, strings.Join(nodes, ", "))
+	}
+	return err
 }
 
 func startEntities(ctx context.Context, cfg entity.Config, m *Member) (entities, error) {

@@ -104,6 +104,11 @@ func (s *Service) startEntities(ctx context.Context, cfg Config) (err error) {
 	host := entity.Config{
 		Journal: s.stores.journal, Types: Types(), Shards: cfg.Shards, AcceptClock: cfg.AcceptClock, Logger: cfg.Logger,
 	}
+	if cfg.Member == nil && cfg.Journal != "" {
+		if err := mustBeAlone(ctx, s.stores.journal); err != nil {
+			return err
+		}
+	}
 	s.entities, err = startEntities(ctx, host, cfg.Member)
 	return err
 }
