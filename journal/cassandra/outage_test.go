@@ -28,7 +28,7 @@ func startLoad(t *testing.T, j journal.Log, shards int) *load {
 		l.all = append(l.all, c)
 		l.group.Go(func() {
 			for ctx.Err() == nil {
-				if c.run(ctx, uint32(shard), len(c.won)+1) == nil {
+				if c.run(ctx, nil, uint32(shard), len(c.won)+1) == nil {
 					l.done.Add(1)
 				}
 			}
