@@ -29,8 +29,8 @@ type Config struct {
 	// Plain allows to listen beyond loopback without TLS, where the network itself encrypts and
 	// authenticates: whoever reaches the port can send commands on behalf of anyone.
 	Plain bool
-	// Route tells how to reach a process to which an envelope is to be forwarded. Default: nothing is forwarded. It must
-	// return at once.
+	// Route tells how to reach a process to which an envelope is to be forwarded, or which made a connection that broke, to look
+	// whether it is still there. Default: nothing is forwarded, and who made connections is not looked at. It must return at once.
 	Route func(node string) (Peer, bool)
 	// Logger default: slog.Default().
 	Logger *slog.Logger

@@ -29,8 +29,8 @@
 // a pause that doubles; senders are told meanwhile that it is unreachable ([ErrUnreachable]), and may send the envelope to
 // another node with [Envelope.Destination]: that one forwards it, once.
 //
-// A connection that breaks without a goodbye is made again at once, once, also by the side that did not make it: so a process
-// that was killed is known within a moment though nobody sends. [Config.Gone] is told of processes that have ended, [Config.Silent]
+// A connection that breaks without a goodbye is made again at once, once, also by the side that did not make it, if [Config.Route]
+// knows the way: so a process that was killed is known within a moment though nobody sends. [Config.Gone] is told of processes that have ended, [Config.Silent]
 // of those that say nothing for a second, and [Check] asks one. The former is as good as certain: a port that nobody listens on, or
 // another process there. The latter is a suspicion.
 //

@@ -247,14 +247,19 @@ func (t *Endpoint) serve(m medium, with introduction) error {
 	delete(t.incoming, c)
 	t.mu.Unlock()
 	if c.broke() {
-		t.lookAt(with.peer)
+		t.lookAt(with.peer.Node)
 	}
 	return nil
 }
 
-// lookAt learns whether a process whose connection broke is still there. Where the transport has closed, or knows too many peers,
-// nobody is looked at.
-func (t *Endpoint) lookAt(who Peer) {
+// lookAt learns whether a process is still there that made a connection which broke. It is looked for where Config.Route knows it to be,
+// and not where it said: any program can say hello under the name of another, and that one would be told to be gone. Nobody is
+// looked at that Route does not know, nor where the transport has closed or knows too many peers.
+func (t *Endpoint) lookAt(node string) {
+	who, known := t.cfg.Route(node)
+	if !known || who.Node != node {
+		return
+	}
 	if p, err := t.peer(who); err == nil {
 		p.lookAgain()
 	}

@@ -338,3 +338,44 @@ func TestKillIsToldAtOnceAndSilenceIsASuspicion(t *testing.T) {
 		}
 	})
 }
+
+// A hello proves nothing: who says it under a member's name and goes has nobody told that the member is gone.
+func TestNobodyIsGoneBecauseAnotherCameUnderItsName(t *testing.T) {
+	t.Parallel()
+	for name, route := range map[string]func(string) (transport.Peer, bool){
+		"looked for where it is":            func(node string) (transport.Peer, bool) { return transport.Peer{Node: node, Address: "member"}, true },
+		"not looked for if it is not known": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				m, w := transport.NewMemory(), &watched{began: time.Now()}
+				cfg := transport.Config{Node: "member", Cluster: "c", Shards: 8, Logger: slog.New(slog.DiscardHandler)}
+				liar := cfg
+				liar.Advertise = "elsewhere"
+				looks := cfg
+				looks.Node, looks.Route, looks.Gone, looks.Silent = "looks", route, w.note("is gone"), w.note("is silent")
+				var nodes []*transport.Endpoint
+				for _, c := range []transport.Config{cfg, looks, liar} {
+					n, err := m.Listen(c)
+					if err != nil {
+						t.Fatal(err)
+					}
+					nodes = append(nodes, n)
+				}
+				if err := transport.Check(t.Context(), nodes[2], nodes[1].Self()); err != nil {
+					t.Fatal(err)
+				}
+				_ = nodes[2].Close()
+				time.Sleep(10 * time.Second)
+				if got := w.all(); got != "" {
+					t.Errorf("it was told: %q", got)
+				}
+				if asked := len(nodes[1].Peers()); asked > 1 || asked == 1 && nodes[1].Peers()[0].Address != "member" {
+					t.Errorf("it looked at %v", nodes[1].Peers())
+				}
+				_, _ = nodes[0].Close(), nodes[1].Close()
+			})
+		})
+	}
+}

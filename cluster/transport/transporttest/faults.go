@@ -218,8 +218,16 @@ func answeredOnceInStorm(t *testing.T, s Suite) {
 func endIsTold(t *testing.T, s Suite) {
 	for _, ends := range []string{"asks", "answers"} {
 		gone := make(chan transport.Peer, 100)
+		var members sync.Map
 		cfg := map[string]transport.Config{"asks": config("asks"), "answers": config("answers")}
 		for name, c := range cfg {
+			c.Route = func(node string) (transport.Peer, bool) {
+				p, known := members.Load(node)
+				if !known {
+					return transport.Peer{}, false
+				}
+				return p.(transport.Peer), true
+			}
 			c.Gone = func(p transport.Peer) {
 				if name != ends {
 					gone <- p
@@ -228,6 +236,8 @@ func endIsTold(t *testing.T, s Suite) {
 			cfg[name] = c
 		}
 		asks, answers := s.start(t, cfg["asks"], nil), s.start(t, cfg["answers"], echo)
+		members.Store("asks", asks.Self())
+		members.Store("answers", answers.Self())
 		mustReply(t, asks, answers.Self(), "x")
 		over := map[string]transport.Transport{"asks": asks, "answers": answers}[ends]
 		_ = over.Close()
