@@ -107,8 +107,8 @@ func TestARefusalThatGossipDoesNotConfirmIsForgotten(t *testing.T) {
 	if len(w.view.Members()) != 1 {
 		t.Fatal("it is in the view still")
 	}
-	at := w.wake()
-	for at < w.at+int64(refusedFor) { // what else is due comes first
+	at, end := w.wake(), w.at+int64(refusedFor)
+	for at < end { // what else is due comes first
 		w.at = at
 		w.tick(w.at)
 		w.take(w.at)

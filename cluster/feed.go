@@ -60,7 +60,51 @@ func (f *Feed) Records(ctx context.Context, number uint32, from uint64, maxBytes
 	if found := f.node.recordsOf(ctx, number, from, maxBytes); len(found) > 0 {
 		return found, nil
 	}
-	return f.node.cfg.Host.Journal.Read(ctx, number, from, maxBytes)
+	f.mu.Lock()
+	told := f.heads[number]
+	f.mu.Unlock()
+	found, err := f.node.cfg.Host.Journal.Read(ctx, number, from, maxBytes)
+	if err != nil || len(found) > 0 || from > told.Number {
+		return found, err
+	}
+	return nil, f.correct(ctx, number, told)
+}
+
+// correct takes back a head that was told of records which the log does not have. With it, what the log gets next would
+// not be news.
+func (f *Feed) correct(ctx context.Context, number uint32, wrong journal.Header) error {
+	head, err := f.end(ctx, number, journal.Header{})
+	if err != nil {
+		return err
+	}
+	f.node.log.Warn("a shard's log ends before the record that was told to be its last", "shard", number, "told", wrong.Number, "last", head.Number)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.heads[number] == wrong {
+		f.heads[number] = head
+	}
+	return nil
+}
+
+// end returns the newest record of a log, after one that is known.
+func (f *Feed) end(ctx context.Context, number uint32, known journal.Header) (journal.Header, error) {
+	ctx, cancel := context.WithTimeout(ctx, rowPatience)
+	defer cancel()
+	log := f.node.cfg.Host.Journal
+	if known.Number == 0 {
+		hint, err := log.Head(ctx, number)
+		if err != nil {
+			return known, err
+		}
+		known = hint.Last
+	}
+	for {
+		found, err := log.Read(ctx, number, known.Number+1, unheardBytes)
+		if err != nil || len(found) == 0 {
+			return known, err
+		}
+		known = found[len(found)-1].Header
+	}
 }
 
 // isEnd tells, without asking anybody, that a log ends before a record as far as is known here; a watcher hears of more.
@@ -107,15 +151,30 @@ func (f *Feed) look() {
 	}
 }
 
-// told takes in how far shards have come elsewhere.
-func (f *Feed) told(heads []*wirev1.Head) {
+// told takes in how far shards of another process have come. What others say of a shard whose owner is known is passed over.
+func (f *Feed) told(by string, heads []*wirev1.Head) {
 	for _, h := range heads {
 		header, err := journal.ParseHeader(h.GetHeader())
 		if err != nil || int(h.GetShard()) >= f.Shards() {
 			continue // of a release that we cannot read: the listener looks into the journal
 		}
-		f.raise(h.GetShard(), header)
+		if f.believes(by, h.GetShard(), header.Epoch) {
+			f.raise(h.GetShard(), header)
+		}
 	}
+}
+
+// believes tells whether a process may know how far a shard has come: a member that is its owner, as far as is known here, or who
+// writes to it by a later claim than the one known. Where the owner is not known any member may be it.
+func (f *Feed) believes(by string, number uint32, epoch uint64) bool {
+	if _, member := f.node.routes.peer(by); !member {
+		return false
+	}
+	known := f.node.routes.owner(number)
+	if _, lives := f.node.routes.peer(known.owner); !lives {
+		return true
+	}
+	return by == known.owner || epoch > known.epoch
 }
 
 // raise takes in a head, and tells the watchers if it is new.

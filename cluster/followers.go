@@ -38,8 +38,12 @@ const (
 	tellAgain = 200 * time.Millisecond
 )
 
-// add lets another node follow for a while, and answers with how far all shards of this node are.
+// add lets another member follow for a while, and answers with how far all shards of this node are. A process that this
+// node does not know yet asks again soon; one that is no member could ask under any number of names.
 func (s *followers) add(n *Node, incarnation string) transport.Answer {
+	if _, known := n.routes.peer(incarnation); !known {
+		return notMember(incarnation)
+	}
 	s.mu.Lock()
 	f := s.list[incarnation]
 	if f == nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"google.golang.org/protobuf/proto"
 
@@ -37,8 +38,7 @@ func (h handler) Deliver(in *transport.Incoming) {
 func (h handler) note(in *transport.Incoming) transport.Answer {
 	switch in.Subject {
 	case subjectOrders:
-		h.n.inbox.put(ordersChanged{})
-		return transport.Answer{Response: &entity.Response{}}
+		return h.put(in, ordersChanged{}, 0)
 	case subjectClock:
 		return h.n.tellClock()
 	case subjectWatch:
@@ -46,7 +46,7 @@ func (h handler) note(in *transport.Incoming) transport.Answer {
 	case subjectHeads:
 		var heads wirev1.Heads
 		if err := proto.Unmarshal(in.Request.Payload, &heads); err == nil {
-			h.n.feed.told(heads.GetHeads())
+			h.n.feed.told(cmp.Or(in.Origin, in.From.Node), heads.GetHeads())
 		}
 		return transport.Answer{Response: &entity.Response{}}
 	case subjectOwned, subjectYield, subjectYielded, subjectRefused, subjectGone:
@@ -57,8 +57,36 @@ func (h handler) note(in *transport.Incoming) transport.Answer {
 	if err := proto.Unmarshal(in.Request.Payload, &claims); err != nil {
 		return transport.Answer{Err: &entity.Error{Kind: entity.ErrFailed, Reason: fmt.Sprintf("the message about %s cannot be read: %v", in.Subject, err)}}
 	}
-	h.n.inbox.put(note{subject: in.Subject, from: in.From.Node, claims: claims.GetClaims()})
+	return h.put(in, note{subject: in.Subject, from: in.From.Node, claims: claims.GetClaims()}, len(claims.GetClaims()))
+}
+
+// put has the loop look at what a message says, if its sender has not sent too much already that the loop has not looked at. Of a
+// process that is no member as far as is known here only those messages are taken in which are not repeated: it may be one that
+// gossip tells of in a moment.
+func (h handler) put(in *transport.Incoming, x any, claims int) transport.Answer {
+	from, n := in.From.Node, h.n
+	if _, known := n.routes.peer(from); !known {
+		if in.Subject != subjectOwned && in.Subject != subjectRefused && in.Subject != subjectOrders {
+			return notMember(from)
+		}
+		from = stranger
+	}
+	size := messageCost + claims*claimCost + len(in.Request.Payload)
+	if !n.backlog.add(from, size, backlogLimit(n.identity.Shards)) {
+		return transport.Answer{Err: &entity.Error{Kind: entity.ErrBusy, Reason: "too many messages about shards were not looked at yet", RetryAfter: busyPause}}
+	}
+	n.inbox.put(look(func(d *decider) {
+		n.backlog.done(from, size)
+		n.happened(d, x)
+	}))
 	return transport.Answer{Response: &entity.Response{}}
+}
+
+// notMember refuses a message of a process that this node does not know.
+func notMember(incarnation string) transport.Answer {
+	return transport.Answer{Err: &entity.Error{
+		Kind: entity.ErrUnavailable, RetryAfter: askAgain, Reason: fmt.Sprintf("%s is no member that this node knows: if it has just joined, try again", strconv.Quote(incarnation)),
+	}}
 }
 
 // Accept refuses streams: nodes need none.

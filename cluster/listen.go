@@ -10,7 +10,6 @@ import (
 
 	"github.com/skerryhq/skerry/cluster/transport"
 	"github.com/skerryhq/skerry/entity"
-	"github.com/skerryhq/skerry/journal"
 	wirev1 "github.com/skerryhq/skerry/proto/skerry/wire/v1"
 )
 
@@ -134,7 +133,7 @@ func (l *listener) ask(ctx context.Context, peer transport.Peer) bool {
 	if a.Err != nil || proto.Unmarshal(a.Response.Payload, &heads) != nil {
 		return false
 	}
-	l.feed.told(heads.GetHeads())
+	l.feed.told(peer.Node, heads.GetHeads())
 	return true
 }
 
@@ -142,7 +141,7 @@ func (l *listener) ask(ctx context.Context, peer transport.Peer) bool {
 func (l *listener) readUnheard(ctx context.Context) {
 	since := max(l.feed.node.now()-int64(unheardAfter), 1)
 	for number, known := range l.feed.unheard(since) {
-		head, err := l.end(ctx, number, known)
+		head, err := l.feed.end(ctx, number, known)
 		if err != nil {
 			return // the journal is away: that is told elsewhere, and this is tried again
 		}
@@ -162,27 +161,6 @@ func (l *listener) lookOwn() {
 		if _, serves := l.feed.Feed.Head(number); serves {
 			n.host.Look(number)
 		}
-	}
-}
-
-// end returns the newest record of a log.
-func (l *listener) end(ctx context.Context, number uint32, known journal.Header) (journal.Header, error) {
-	ctx, cancel := context.WithTimeout(ctx, rowPatience)
-	defer cancel()
-	log := l.feed.node.cfg.Host.Journal
-	if known.Number == 0 {
-		hint, err := log.Head(ctx, number)
-		if err != nil {
-			return known, err
-		}
-		known = hint.Last
-	}
-	for {
-		found, err := log.Read(ctx, number, known.Number+1, unheardBytes)
-		if err != nil || len(found) == 0 {
-			return known, err
-		}
-		known = found[len(found)-1].Header
 	}
 }
 

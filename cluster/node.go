@@ -84,6 +84,7 @@ type Node struct {
 	calls     atomic.Int64
 	feed      *Feed
 	followers followers
+	backlog   backlog
 	pulse     *pulse
 	registers journal.Registers
 	began     time.Time
