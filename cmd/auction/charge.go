@@ -20,6 +20,7 @@ import (
 	"github.com/skerryhq/skerry/breaker/service"
 	auctionv1 "github.com/skerryhq/skerry/cmd/auction/proto/auction/v1"
 	paymentsv1 "github.com/skerryhq/skerry/cmd/payments/proto/payments/v1"
+	"github.com/skerryhq/skerry/entity"
 	"github.com/skerryhq/skerry/entity/gateway"
 	"github.com/skerryhq/skerry/readside"
 )
@@ -40,7 +41,7 @@ type Payments struct {
 const maxCallTimeout = 4 * time.Second
 
 func (p *Payments) register(fs *flag.FlagSet) {
-	fs.StringVar(&p.URLs, "payments", "", "have the winners charged by a payments service, such as http://127.0.0.1:8090; several URLs with commas between; empty means nobody is charged")
+	fs.StringVar(&p.URLs, "payments", "", "have the winners charged by a payments service, such as http://127.0.0.1:8070; several URLs with commas between; empty means nobody is charged")
 	fs.DurationVar(&p.CallTimeout, "payments-call-timeout", 3*time.Second, "how long a charge may take; at most 4s")
 	fs.DurationVar(&p.ResetTimeout, "payments-reset-timeout", 15*time.Second, "how long an open breaker leaves the payments service alone before it asks again")
 }
@@ -64,7 +65,7 @@ func (p Payments) endpoints() (addresses []string, err error) {
 	for _, text := range strings.FieldsFunc(p.URLs, func(r rune) bool { return r == ',' }) {
 		u, err := url.Parse(text)
 		if err != nil || u.Scheme != "http" || u.Port() == "" || strings.TrimSuffix(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
-			return nil, fmt.Errorf("-payments has %q: give URLs such as http://127.0.0.1:8090", text)
+			return nil, fmt.Errorf("-payments has %q: give URLs such as http://127.0.0.1:8070", text)
 		}
 		addresses = append(addresses, u.Host)
 	}
@@ -159,10 +160,7 @@ func (c *chargers) send(req *http.Request, want *paymentsv1.Charge) error {
 	}
 	defer resp.Body.Close()
 	if err := gateway.ReadError(resp); err != nil {
-		if resp.StatusCode >= http.StatusInternalServerError {
-			return &awayError{err}
-		}
-		return err
+		return verdict(resp.StatusCode, err)
 	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxPayment))
 	if err != nil {
@@ -176,6 +174,19 @@ func (c *chargers) send(req *http.Request, want *paymentsv1.Charge) error {
 		return errors.New("the answer is another payment's")
 	}
 	return nil
+}
+
+// verdict tells answers that concern the charge from those that only say that it cannot be made now, or that come from something
+// between here and the service.
+func verdict(status int, err error) error {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return &awayError{err}
+	}
+	if status >= http.StatusInternalServerError || errors.Is(err, entity.ErrUnknownOutcome) {
+		return &awayError{err}
+	}
+	return err
 }
 
 // awayError is an answer of a service that cannot answer now. The read side waits for it, and parks nothing.

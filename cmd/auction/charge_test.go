@@ -80,7 +80,12 @@ func TestWhichAnswersAreVerdicts(t *testing.T) {
 		mention string
 	}{
 		"rejected":          {status(409, `{"code":"charged","reason":"lot was charged already"}`), false, "charged already"},
-		"no such path":      {status(404, "nothing here"), false, "404"},
+		"no such command":   {status(404, `{"code":"skerry/unknown-command","reason":"no Charge here"}`), false, "no Charge here"},
+		"no Skerry's":       {status(404, "nothing here"), true, "404"},
+		"timed out":         {status(408, `{"code":"slow","reason":"request timed out"}`), true, "request timed out"},
+		"too early":         {status(425, `{"code":"early","reason":"not yet"}`), true, "not yet"},
+		"a proxy's limit":   {status(429, `{"code":"limit","reason":"too many"}`), true, "too many"},
+		"unclear":           {status(409, `{"code":"skerry/unknown-outcome","reason":"perhaps"}`), true, "perhaps"},
 		"another payment":   {status(200, `{"bidder":"bob","amountCents":"500"}`), false, "another payment's"},
 		"no payment at all": {status(200, `<html>`), false, "no payment"},
 		"busy":              {status(429, `{"code":"skerry/busy","reason":"queue is full"}`), true, "queue is full"},
@@ -141,7 +146,7 @@ func TestAnOpenBreakerSaysWhenToComeBack(t *testing.T) {
 func TestWrongPaymentsAreNamed(t *testing.T) {
 	t.Parallel()
 	for want, p := range map[string]Payments{
-		"-payments has \"127.0.0.1:8090\"":  {URLs: "http://127.0.0.1:1,127.0.0.1:8090"},
+		"-payments has \"127.0.0.1:8070\"":  {URLs: "http://127.0.0.1:1,127.0.0.1:8070"},
 		"-payments has \"https://x:1\"":     {URLs: "https://x:1"},
 		"-payments has \"http://x\"":        {URLs: "http://x"},
 		"-payments has \"http://x:1/path\"": {URLs: "http://x:1/path"},
@@ -153,8 +158,8 @@ func TestWrongPaymentsAreNamed(t *testing.T) {
 			t.Errorf("%+v: got %v, want %s", p, err, want)
 		}
 	}
-	fine := Payments{URLs: "http://127.0.0.1:8090,http://pay.example:80/", CallTimeout: time.Second, ResetTimeout: time.Second}
-	if found, err := fine.endpoints(); err != nil || fine.check() != nil || strings.Join(found, " ") != "127.0.0.1:8090 pay.example:80" {
+	fine := Payments{URLs: "http://127.0.0.1:8070,http://pay.example:80/", CallTimeout: time.Second, ResetTimeout: time.Second}
+	if found, err := fine.endpoints(); err != nil || fine.check() != nil || strings.Join(found, " ") != "127.0.0.1:8070 pay.example:80" {
 		t.Errorf("got %v, %v", found, err)
 	}
 }
