@@ -34,11 +34,11 @@ bench:
 demo:
 	go run ./cmd/auction demo
 
-cassandra: ## one Cassandra node for development, with 1 GiB of heap; needs Java 17 and Maven
-	go run ./journal/cassandra/launch/node
+cassandra: ## one Cassandra node for development, with HEAP=1024 MiB of heap; needs Java 17 and Maven
+	go run ./journal/cassandra/launch/node -heap $(or $(HEAP),1024)
 
 cassandra3: ## three nodes, on 127.0.0.1 to 127.0.0.3, each with as much
-	go run ./journal/cassandra/launch/node -nodes 3
+	go run ./journal/cassandra/launch/node -nodes 3 -heap $(or $(HEAP),1024)
 
 ci:
 	.ci/run

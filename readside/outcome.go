@@ -141,7 +141,11 @@ func (w *worker) commandFailed(f *failure) {
 	if f.step > 0 {
 		wait = 0 // what stands before it can go
 	}
-	w.log.Warn("a handler failed; the transaction was rolled back and its command is tried again",
+	what := "a handler failed; the transaction was rolled back and its command is tried again"
+	if w.outside {
+		what = "a call failed; nothing is stored of it, and it is tried again"
+	}
+	w.log.Warn(what,
 		"processor", w.name, "shard", l.shard, "offset", c.first, "entity_type", c.of.Type, "entity_id", c.of.ID, "wait", wait, "err", f.err)
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 	"github.com/skerryhq/skerry/readside/sqlite"
 )
 
-// explain adds what to do to the errors that people meet when they start the service.
-func explain(err error) error {
+// explain adds what to do to the errors that people meet when they start the service with these settings.
+func (s Settings) explain(err error) error {
 	var path *fs.PathError
 	var remedy string
 	switch {
@@ -37,9 +37,20 @@ func explain(err error) error {
 	case errors.Is(err, journal.ErrCorrupt):
 		remedy = "restore the journal from a copy, or choose another with -data or -journal"
 	case errors.As(err, &path):
-		remedy = "make " + path.Path + " a folder that this user can write to, or choose another with -data"
+		remedy = s.fileRemedy(path.Path)
 	default:
 		return err
 	}
 	return fmt.Errorf("%w\n  remedy: %s", err, remedy)
+}
+
+// fileRemedy is what to do about a file that cannot be read, or a folder that cannot be written.
+func (s Settings) fileRemedy(path string) string {
+	switch path {
+	case s.Keys:
+		return "give -gossip-keys a file that this user can read: one key on each line, such as head -c 32 /dev/urandom | base64 prints"
+	case s.Cert, s.Key, s.CA:
+		return "give -peer-cert, -peer-key and -peer-ca files that this user can read: docs/cluster.md tells how to make them"
+	}
+	return "make " + path + " a folder that this user can write to, or choose another with -data"
 }

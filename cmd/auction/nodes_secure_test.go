@@ -8,9 +8,11 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,4 +74,19 @@ func certify(t *testing.T) (cert, key string) {
 		}
 	}
 	return cert, key
+}
+
+// A file that a node needs to know others by is not the folder of the data.
+func TestAMissingFileIsRemediedWhereItIsNamed(t *testing.T) {
+	t.Parallel()
+	for want, s := range map[string]Settings{
+		"remedy: give -gossip-keys a file":          {ClusterSettings: ClusterSettings{Keys: "none/file"}},
+		"remedy: give -peer-cert, -peer-key and":    {ClusterSettings: ClusterSettings{CA: "none/file"}},
+		"remedy: make none/file a folder that this": {Data: "none"},
+	} {
+		_, missing := os.Open("none/file")
+		if err := s.explain(missing); !errors.Is(err, missing) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
 }

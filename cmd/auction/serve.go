@@ -37,15 +37,19 @@ func serve(ctx context.Context, p program) error {
 
 // withNodes runs use beside the process' nodes, and stops them in good order afterwards.
 func withNodes(ctx context.Context, p program, s Settings, use func(*nodeGroup) error) error {
-	n, err := startNodes(ctx, s.config(p.logger(s.LogLevel)), s.Nodes)
+	log := p.logger(s.LogLevel)
+	n, err := startNodes(ctx, s.config(log), s.Nodes)
 	if err != nil {
-		return explain(err)
+		return s.explain(err)
 	}
 	p.tell(s, n)
 	err = use(n)
 	draining, done := context.WithTimeout(context.WithoutCancel(ctx), s.Drain)
 	defer done()
-	return errors.Join(err, n.stop(draining))
+	log.Info("stopping", "within", s.Drain.String())
+	err = errors.Join(err, n.stop(draining))
+	log.Info("stopped")
+	return err
 }
 
 // config is what the settings come to.

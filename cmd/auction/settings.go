@@ -26,7 +26,7 @@ type Settings struct {
 	Shards  int
 	// AcceptClock starts the service although its clock is more than a day off the newest record.
 	AcceptClock bool
-	// BeyondLoopback lets HTTP and Admin be addresses that other machines reach.
+	// BeyondLoopback lets HTTP, Admin, Gossip and Peer be addresses that other machines reach.
 	BeyondLoopback bool
 	LogLevel       slog.Level
 	// Drain bounds how long a stop waits for what is under way.
@@ -39,11 +39,11 @@ func (s *Settings) register(fs *flag.FlagSet) {
 	fs.StringVar(&s.Data, "data", "auction-data", "the folder of the journal and of the read model; made if it is not there")
 	fs.StringVar(&s.Journal, "journal", "", "a journal in Cassandra instead of one in -data: cassandra://HOST:PORT,.../KEYSPACE, with ?dev=1 behind it for development; user and password file are SKERRY_CASSANDRA_USER and SKERRY_CASSANDRA_PASSWORD_FILE in the environment")
 	fs.StringVar(&s.Read, "read", "", "the file of the read model, made anew from the journal if it is not there; empty means catalogue.db in the folder of -data; or a database for several processes: postgres://USER@HOST:PORT/DATABASE")
-	fs.StringVar(&s.HTTP, "http", "127.0.0.1:8080", "where the public API listens; port 0 picks one and prints it")
-	fs.StringVar(&s.Admin, "admin", "127.0.0.1:8081", "where operators are answered; port 0 picks one and prints it")
+	fs.StringVar(&s.HTTP, "http", "127.0.0.1:8080", "where the public API listens; without a host, such as :8080, it is this machine only; port 0 picks one and prints it")
+	fs.StringVar(&s.Admin, "admin", "127.0.0.1:8081", "where operators are answered; without a host, such as :8081, it is this machine only; port 0 picks one and prints it")
 	fs.IntVar(&s.Shards, "shards", 0, "how many logs the data are spread over, fixed by the first start; 0 means as many as there are, 64 in a new folder")
 	fs.BoolVar(&s.AcceptClock, "accept-clock", false, "start although the clock is more than a day away from the data")
-	fs.BoolVar(&s.BeyondLoopback, "listen-beyond-loopback", false, "let -http and -admin be reached from other machines; nobody is asked who they are")
+	fs.BoolVar(&s.BeyondLoopback, "listen-beyond-loopback", false, "let -http, -admin, -gossip and -peer be reached from other machines; on -http and -admin nobody is asked who they are, nor on -gossip without -gossip-keys and on -peer without -peer-cert")
 	fs.TextVar(&s.LogLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	fs.DurationVar(&s.Drain, "drain", 10*time.Second, "how long a stop waits for what is under way, and for other nodes to take over")
 	s.ClusterSettings.register(fs)

@@ -6,8 +6,8 @@
 //
 // A charge goes to the payment that has the lot's id, over HTTP/JSON, gRPC or Connect:
 //
-//	curl --json '{"bidder":"ann","amountCents":5000}' -H 'Idempotency-Key: lamp-1' http://127.0.0.1:8090/v1/entities/payment/lamp/Charge
-//	curl http://127.0.0.1:8090/v1/entities/payment/lamp/GetPayment
+//	curl --json '{"bidder":"ann","amountCents":5000}' -H 'Idempotency-Key: lamp-1' http://127.0.0.1:8070/v1/entities/payment/lamp/Charge
+//	curl http://127.0.0.1:8070/v1/entities/payment/lamp/GetPayment
 //
 // internal/payment is the entity; start.go makes a service of it. Logs are lines of JSON on standard error.
 package main

@@ -43,9 +43,9 @@ func serve(ctx context.Context, args []string, out, err io.Writer) error {
 	if wrong != nil {
 		return wrong
 	}
+	log := slog.New(slog.NewJSONHandler(err, &slog.HandlerOptions{Level: s.LogLevel}))
 	svc, failed := Start(ctx, Config{
-		Dir: s.Data, Journal: s.Journal, HTTP: door.WithHost(s.HTTP), Admin: door.WithHost(s.Admin), Shards: s.Shards, AcceptClock: s.AcceptClock,
-		Logger: slog.New(slog.NewJSONHandler(err, &slog.HandlerOptions{Level: s.LogLevel})),
+		Dir: s.Data, Journal: s.Journal, HTTP: door.WithHost(s.HTTP), Admin: door.WithHost(s.Admin), Shards: s.Shards, AcceptClock: s.AcceptClock, Logger: log,
 	})
 	if failed != nil {
 		return explain(failed)
@@ -54,7 +54,10 @@ func serve(ctx context.Context, args []string, out, err io.Writer) error {
 	failed = svc.Wait(ctx)
 	draining, done := context.WithTimeout(context.WithoutCancel(ctx), s.Drain)
 	defer done()
-	return errors.Join(failed, svc.Stop(draining))
+	log.Info("stopping", "within", s.Drain.String())
+	failed = errors.Join(failed, svc.Stop(draining))
+	log.Info("stopped")
+	return failed
 }
 
 // explain adds what to do to the errors that people meet when they start the service.

@@ -116,7 +116,7 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		"-drain is 0s":            {"-drain", "0s"},
 		"-journal":                {"-journal", "postgres://x"},
 		"-http is \"0.0.0.0:80\"": {"-http", "0.0.0.0:80"},
-		"-admin is \"8091\"":      {"-admin", "8091"},
+		"-admin is \"8071\"":      {"-admin", "8071"},
 		"what is \"demo\"":        {"demo"},
 		"flag provided but not":   {"-datum", "x"},
 	} {

@@ -31,8 +31,8 @@ type Settings struct {
 func (s *Settings) register(fs *flag.FlagSet) {
 	fs.StringVar(&s.Data, "data", "payments-data", "the folder of the journal; made if it is not there")
 	fs.StringVar(&s.Journal, "journal", "", "a journal in Cassandra instead of one in -data: cassandra://HOST:PORT,.../KEYSPACE; user and password file are SKERRY_CASSANDRA_USER and SKERRY_CASSANDRA_PASSWORD_FILE in the environment")
-	fs.StringVar(&s.HTTP, "http", "127.0.0.1:8090", "where charges are taken; port 0 picks one and prints it")
-	fs.StringVar(&s.Admin, "admin", "127.0.0.1:8091", "where operators are answered; port 0 picks one and prints it")
+	fs.StringVar(&s.HTTP, "http", "127.0.0.1:8070", "where charges are taken; without a host, such as :8070, it is this machine only; port 0 picks one and prints it")
+	fs.StringVar(&s.Admin, "admin", "127.0.0.1:8071", "where operators are answered; without a host, such as :8071, it is this machine only; port 0 picks one and prints it")
 	fs.IntVar(&s.Shards, "shards", 0, "how many logs the data are spread over, fixed by the first start; 0 means as many as there are, 64 in a new folder")
 	fs.BoolVar(&s.AcceptClock, "accept-clock", false, "start although the clock is more than a day away from the data")
 	fs.BoolVar(&s.BeyondLoopback, "listen-beyond-loopback", false, "let -http and -admin be reached from other machines; nobody is asked who they are")

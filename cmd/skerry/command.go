@@ -31,15 +31,15 @@ func commands() []command {
 		{"shards", nil, "show each shard: owner, epoch, how far it is; in a cluster where it belongs, why, and what moves", prepareShards},
 		{"drain", []string{"NODE"}, "free a node of shards and keep it so until undrain", prepareDrain},
 		{"undrain", []string{"NODE"}, "let a node have shards again", prepareUndrain},
-		{"move", []string{"[SHARD]", "[NODE]", "[...]"}, "have a shard live on a node; with -clear, take that back for the shards given, or for all", prepareMove},
+		{"move", []string{"[SHARD NODE | -clear SHARD...]"}, "have one shard live on one node; with -clear, take that back for the shards given, or for all", prepareMove},
 		{"watch", nil, "show what moves in a cluster, live, the recent past first (-addr takes several, with commas)", prepareWatch},
 		{"entity show", []string{"TYPE", "ID"}, "show one entity: state at any version, events, timers, remembered answers", prepareEntityShow},
 		{"processors", nil, "show each processor of the read side: lag, errors, parked entities", prepareProcessors},
 		{"processors parked", []string{"NAME"}, "list the entities that a processor has parked, and why", prepareParked},
 		{"processors retry", []string{"NAME", "TYPE", "ID"}, "handle the parked events of an entity again, in order", prepareRetry},
-		{"processors pause", []string{"NAME"}, "hold a processor until it is resumed or its process ends", preparePause},
+		{"processors pause", []string{"NAME"}, "hold a processor, on all nodes and over restarts, until it is resumed", preparePause},
 		{"processors resume", []string{"NAME"}, "end a pause", prepareResume},
-		{"breakers", nil, "show each circuit breaker: state, failures, what became of its calls", prepareBreakers},
+		{"breakers", nil, "show each circuit breaker of one node: state, failures, what became of its calls", prepareBreakers},
 		{"breakers show", []string{"ID"}, "show one circuit breaker: settings and last transitions", prepareBreaker},
 		{"journal verify", nil, "check the logs of a journal, and pages, snapshots and timers against them", prepareVerify},
 		{"journal stat", nil, "count what the logs of a journal hold", prepareStat},
@@ -103,11 +103,13 @@ func (c command) run(ctx context.Context, args []string, t terminal) error {
 		return fmt.Errorf("%w: %w: see skerry help %s", errUsage, err, c.name)
 	case len(positional) < c.needed():
 		return fmt.Errorf("%w: %s is missing: %s", errUsage, strings.Join(c.args[len(positional):], " and "), c.usage())
-	case len(positional) > len(c.args) && !slices.Contains(c.args, "[...]"):
+	case len(positional) > len(c.args) && !slices.ContainsFunc(c.args, takesMany):
 		return fmt.Errorf("%w: %q is too much: %s", errUsage, positional[len(c.args)], c.usage())
 	}
 	return do(ctx, positional)
 }
+
+func takesMany(arg string) bool { return strings.Contains(arg, "...") }
 
 // parse takes flags before, between and after the positional arguments. After "--"
 // there are no flags.

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -19,38 +20,42 @@ import (
 func prepareMembers(flags *flag.FlagSet, t terminal) action {
 	node, asJSON := nodeFlags(flags, t), jsonFlag(flags)
 	return func(ctx context.Context, _ []string) error {
-		all, err := node.members(ctx, t.err)
-		switch {
-		case err != nil:
-			return err
-		case *asJSON && len(all) == 1:
-			return printMessage(t.out, all[0])
-		case *asJSON:
-			return printMessages(t.out, all)
+		all, silent := node.members(ctx, t.err)
+		if len(all) == 0 {
+			return silent
 		}
-		return showMembers(t.out, all)
+		show := func() error { return showMembers(t.out, all) }
+		switch {
+		case *asJSON && len(all) == 1:
+			show = func() error { return printMessage(t.out, all[0]) }
+		case *asJSON:
+			show = func() error { return printMessages(t.out, all) }
+		}
+		return errors.Join(show(), silent)
 	}
 }
 
-// members asks all the addresses. One that does not answer is told of on the way, for that is when one looks; an error is that none does.
+// members asks all the addresses. One of several that does not answer is told of on the way, for that is when one looks at the others;
+// the error is that not all have answered.
 func (n *target) members(ctx context.Context, told io.Writer) (all []*adminv1.Members, err error) {
 	addresses := n.addresses()
 	for _, addr := range addresses {
-		err = n.at(addr).askCluster(ctx, func(ctx context.Context, of *admin.Client) error {
+		failed := n.at(addr).askCluster(ctx, func(ctx context.Context, of *admin.Client) error {
 			m, err := of.Members(ctx)
 			if err == nil {
 				all = append(all, m)
 			}
 			return err
 		})
-		if err != nil && len(addresses) > 1 {
-			_, _ = fmt.Fprintf(told, "%s: %v\n", addr, err)
+		if failed != nil && len(addresses) > 1 {
+			_, _ = fmt.Fprintf(told, "%s: %v\n", addr, failed)
 		}
+		err = cmp.Or(failed, err)
 	}
-	if len(all) > 0 {
-		return all, nil
+	if len(all) > 0 && err != nil {
+		err = fmt.Errorf("%d of %d addresses did not answer", len(addresses)-len(all), len(addresses))
 	}
-	return nil, err
+	return all, err
 }
 
 func printMessages(w io.Writer, all []*adminv1.Members) error {
@@ -107,8 +112,11 @@ func standing(m *adminv1.Member) string {
 	return m.GetStanding() + ", " + m.GetVerdict()
 }
 
-// state is how a member says it is, the worst first.
+// state is how a member says it is, the worst first; empty for one that tells nothing any more.
 func state(m *adminv1.Member, drains []string) string {
+	if s := m.GetStanding(); s == "lost" || s == "refusing" {
+		return "" // what it last said of itself is old
+	}
 	var words []string
 	for _, x := range []struct {
 		is   bool

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/skerryhq/skerry/cluster"
 	"github.com/skerryhq/skerry/cluster/admin"
 	adminv1 "github.com/skerryhq/skerry/proto/skerry/admin/v1"
 )
@@ -38,7 +40,7 @@ type order struct {
 	isRead func(*adminv1.Members) bool
 	// left counts the shards that are not yet where they are wanted, and tells why none of them will come, if that is so.
 	left func(*adminv1.Placement) (shards int, hopeless string)
-	// done and going are what is said when nothing is left, and while something is.
+	// done and going are what is said when nothing is left, and while something is: %s is "1 shard is" or "2 shards are".
 	done, going string
 }
 
@@ -51,43 +53,60 @@ func prepareDrain(flags *flag.FlagSet, t terminal) action {
 			isRead: func(m *adminv1.Members) bool { return slices.Contains(m.GetDrains(), node) },
 			left:   func(p *adminv1.Placement) (int, string) { return leftOn(p, node) },
 			done:   safe(node) + " is drained: it owns no shards, and gets none until undrain",
-			going:  safe(node) + " is being drained, until undrain: %d shards are still there",
+			going:  safe(node) + " is being drained, until undrain: %s still there",
 		})
 	}
 }
 
-// leftOn counts a node's shards. None can go if no node may have them.
+// leftOn counts a node's shards. None can go if no node may have them, or if all nodes are drained: then they share the shards.
 func leftOn(p *adminv1.Placement, node string) (left int, hopeless string) {
-	homeless := 0
+	stay := 0
 	for _, x := range p.GetShards() {
 		if x.GetNode() != node {
 			continue
 		}
 		left++
-		if x.GetBelongs() == "" {
-			homeless++
+		if x.GetBelongs() == "" || x.GetBelongs() == node && x.GetWhy() == cluster.AllDrained.String() {
+			stay++
 		}
 	}
-	if left > 0 && homeless == left {
-		return left, fmt.Sprintf("nothing moves: no other node may own shards, so %s keeps its %d; they move when another one is ready and not drained", safe(node), left)
+	if left > 0 && stay == left {
+		return left, fmt.Sprintf("no node is left that is ready and not drained, so %s keeps %s until there is one", safe(node), shardsOf(left))
 	}
 	return left, ""
 }
 
 func prepareUndrain(flags *flag.FlagSet, t terminal) action {
-	o := orderFlags(flags, t)
+	o, force := orderFlags(flags, t), forceFlag(flags)
 	return func(ctx context.Context, args []string) error {
 		node := args[0]
 		return o.run(ctx, order{
-			give:   func(ctx context.Context, of *admin.Client) error { return of.Undrain(ctx, node) },
+			give:   func(ctx context.Context, of *admin.Client) error { return undrain(ctx, of, node, *force) },
 			isRead: func(m *adminv1.Members) bool { return !slices.Contains(m.GetDrains(), node) },
 			left: func(p *adminv1.Placement) (int, string) {
 				return count(p, func(x *adminv1.PlacedShard) bool { return x.GetBelongs() == node && x.GetNode() != node }), ""
 			},
 			done:  safe(node) + " is not drained: what belongs there is there",
-			going: safe(node) + " is not drained any more: %d shards go there",
+			going: safe(node) + " is not drained any more: %s still to go there",
 		})
 	}
+}
+
+// undrain takes back a drain of a node that is there, or that is drained.
+func undrain(ctx context.Context, of *admin.Client, node string, force bool) error {
+	m, err := of.Members(ctx)
+	if err != nil {
+		return err
+	}
+	names := slices.Clone(m.GetDrains())
+	for _, x := range m.GetMembers() {
+		names = append(names, x.GetNode())
+	}
+	if !force && !slices.Contains(names, node) {
+		slices.Sort(names)
+		return fmt.Errorf("no node %q is in the cluster or drained; known: %s; -force gives the order all the same", node, safe(strings.Join(slices.Compact(names), ", ")))
+	}
+	return of.Undrain(ctx, node)
 }
 
 func prepareMove(flags *flag.FlagSet, t terminal) action {
@@ -125,7 +144,7 @@ func (o *ordering) move(ctx context.Context, shard int, node string, force bool)
 			return 1, ""
 		},
 		done:  fmt.Sprintf("shard %d is on %s, and stays there until move -clear %d", shard, safe(node), shard),
-		going: fmt.Sprintf("shard %d goes to %s, until move -clear %d: %%d is on its way", shard, safe(node), shard),
+		going: fmt.Sprintf("shard %d goes to %s, until move -clear %d: %%s on its way", shard, safe(node), shard),
 	})
 }
 
@@ -146,7 +165,7 @@ func (o *ordering) clear(ctx context.Context, args []string) error {
 			}), ""
 		},
 		done:  "the pins are taken back: those shards are where they belong without them",
-		going: "the pins are taken back: %d shards go where they belong without them",
+		going: "the pins are taken back: %s still to go where they belong without them",
 	})
 }
 
@@ -157,6 +176,21 @@ func count(p *adminv1.Placement, is func(*adminv1.PlacedShard) bool) (n int) {
 		}
 	}
 	return n
+}
+
+// shardsOf counts shards in words; shardsAre is the beginning of a sentence about them.
+func shardsOf(n int) string {
+	if n == 1 {
+		return "1 shard"
+	}
+	return fmt.Sprintf("%d shards", n)
+}
+
+func shardsAre(n int) string {
+	if n == 1 {
+		return "1 shard is"
+	}
+	return shardsOf(n) + " are"
 }
 
 func numbers(args []string) ([]int, error) {
@@ -196,7 +230,7 @@ func (o *ordering) run(ctx context.Context, x order) error {
 		case hopeless != "" && *o.wait > 0:
 			return fmt.Errorf("the order is stored, but %s", hopeless)
 		case left > 0 && *o.wait > 0:
-			return fmt.Errorf("the order is stored and obeyed, but after %v %d shards are not yet where they are wanted: see skerry shards -moving", *o.wait, left)
+			return fmt.Errorf("the order is stored and obeyed, but after %v %s not yet where wanted: see skerry shards -moving", *o.wait, shardsAre(left))
 		}
 		return o.tell(x, left, hopeless)
 	})
@@ -208,7 +242,7 @@ func (o *ordering) tell(x order, left int, hopeless string) error {
 	case hopeless != "":
 		says = hopeless
 	case left > 0:
-		says = fmt.Sprintf(x.going, left)
+		says = fmt.Sprintf(x.going, shardsAre(left))
 	}
 	if *o.asJSON {
 		return printJSON(o.t.out, outcome{says, left})
@@ -257,7 +291,7 @@ func (o *ordering) watch(ctx context.Context, of *admin.Client, x order) (left i
 		}
 		if left != shown {
 			shown = left
-			_, _ = fmt.Fprintf(o.t.err, "%d shards left\n", left)
+			_, _ = fmt.Fprintf(o.t.err, "%s left\n", shardsOf(left))
 		}
 		rest(ctx, max(pollPause, 5*time.Since(asked))) // thousands of shards are some work to tell
 	}

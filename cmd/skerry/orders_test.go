@@ -37,7 +37,7 @@ func TestWaitForAnOrderEndsAndTellsHowFarItCame(t *testing.T) {
 		code      int
 		out, told string
 	}{
-		"drain b -wait 300ms": {exitFailed, "", "2 shards left\nskerry: the order is stored and obeyed, but after 300ms 2 shards are not yet where they are wanted: see skerry shards -moving\n"},
+		"drain b -wait 300ms": {exitFailed, "", "2 shards left\nskerry: the order is stored and obeyed, but after 300ms 2 shards are not yet where wanted: see skerry shards -moving\n"},
 		"drain b":             {exitOK, "b is being drained, until undrain: 2 shards are still there\n", ""},
 	} {
 		var out, told strings.Builder

@@ -59,7 +59,7 @@ func prepareRetry(flags *flag.FlagSet, t terminal) action {
 }
 
 func preparePause(flags *flag.FlagSet, t terminal) action {
-	return prepareVerb(flags, t, "paused, until it is resumed or its process ends", func(ctx context.Context, of admin.ReadSide, args []string) error {
+	return prepareVerb(flags, t, "paused, until it is resumed", func(ctx context.Context, of admin.ReadSide, args []string) error {
 		return of.Pause(ctx, args[0])
 	})
 }
@@ -117,26 +117,29 @@ func processorTable(w io.Writer, all *adminv1.Processors) error {
 	return tab.Flush()
 }
 
-// stateOf is the processor's, with a word about shards that do not follow.
+// stateOf is the processor's, with a word about shards that do not follow, and about those that run on other nodes.
 func stateOf(p *adminv1.Processor) string {
-	troubled, here := 0, 0
+	troubled, abroad := 0, 0
 	for _, s := range p.GetShards() {
 		switch s.GetState() {
 		case elsewhere:
-			continue
+			abroad++
 		case "following", "loading":
 		default:
 			troubled++
 		}
-		here++
 	}
-	if troubled == 0 || p.GetState() != "running" {
-		return p.GetState()
+	words := p.GetState()
+	if troubled > 0 && words == "running" {
+		words += fmt.Sprintf(", but for %d of %d shards here", troubled, len(p.GetShards())-abroad)
 	}
-	return fmt.Sprintf("%s, %d of %d shards not", p.GetState(), troubled, here)
+	if abroad > 0 {
+		words += fmt.Sprintf("; %s on other nodes", shardsOf(abroad))
+	}
+	return words
 }
 
-// elsewhere is the state of a shard that another node of the cluster handles.
+// elsewhere is the state of a shard that another node of the cluster has, for processors and owners alike.
 const elsewhere = "elsewhere"
 
 // reasonOf is the processor's, or that of its first shard in trouble.

@@ -72,10 +72,18 @@ func joined(here []entity.ShardInfo, placed *adminv1.Placement, moving bool) []s
 		if moving && atRest(x) {
 			continue
 		}
-		info.Owner, info.Epoch = x.GetOwner(), x.GetEpoch()
-		rows = append(rows, shardRow{info, placeOf(x)})
+		rows = append(rows, shardRow{seen(info, x), placeOf(x)})
 	}
 	return rows
+}
+
+// seen is what the node knows of a shard. Of one that it does not serve it keeps what it last saw, which others have moved on from.
+func seen(info entity.ShardInfo, x *adminv1.PlacedShard) entity.ShardInfo {
+	if x.GetState() == elsewhere {
+		info = entity.ShardInfo{Shard: info.Shard, Phase: elsewhere}
+	}
+	info.Owner, info.Epoch = x.GetOwner(), x.GetEpoch()
+	return info
 }
 
 func placeOf(x *adminv1.PlacedShard) *shardPlace {
@@ -83,7 +91,7 @@ func placeOf(x *adminv1.PlacedShard) *shardPlace {
 		Node: x.GetNode(), Belongs: x.GetBelongs(), Why: x.GetWhy(), Instead: x.GetInstead(), Pin: x.GetPin(), PinIgnored: x.GetPinIgnored(),
 		State: x.GetState(), Asked: x.GetAsked(),
 	}
-	if x.GetSince() != nil {
+	if x.GetSince() != nil && x.GetState() != elsewhere {
 		p.Since = x.GetSince().AsTime()
 	}
 	if x.GetRetryAt() != nil {
@@ -94,7 +102,7 @@ func placeOf(x *adminv1.PlacedShard) *shardPlace {
 
 // atRest tells that a shard is where it belongs and nothing is done about it.
 func atRest(x *adminv1.PlacedShard) bool {
-	return x.GetNode() != "" && x.GetNode() == x.GetBelongs() && (x.GetState() == "serving" || x.GetState() == "elsewhere")
+	return x.GetNode() != "" && x.GetNode() == x.GetBelongs() && (x.GetState() == "serving" || x.GetState() == elsewhere)
 }
 
 func shardTable(w io.Writer, shards []shardRow) error {
@@ -112,7 +120,7 @@ func placementTable(w io.Writer, shards []shardRow, all *adminv1.Placement) erro
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(tab, "SHARD\tNODE\tEPOCH\tBELONGS\tWHY\tHERE\tSINCE\tHEAD\tPENDING\tREASON")
 	for _, s := range shards {
-		row(tab, s.Shard, s.Node, s.Epoch, s.Belongs, why(s.shardPlace), doing(s.shardPlace), clock(s.Since), s.Head, s.Pending, s.Reason)
+		row(tab, s.Shard, s.Node, s.Epoch, s.Belongs, why(s.shardPlace), doing(s.shardPlace), clock(s.Since), s.here(s.Head), s.here(s.Pending), s.Reason)
 	}
 	if err := tab.Flush(); err != nil {
 		return err
@@ -125,6 +133,14 @@ func placementTable(w io.Writer, shards []shardRow, all *adminv1.Placement) erro
 	}
 	_, err := fmt.Fprintf(w, "\nview %s as %s knows it; %d of %d shards are not at rest where they belong\n", all.GetView(), safe(all.GetNode()), away, len(all.GetShards()))
 	return err
+}
+
+// here is a figure of a shard; a node has none of those that others serve.
+func (s shardRow) here(figure any) string {
+	if s.State == elsewhere {
+		return ""
+	}
+	return fmt.Sprint(figure)
 }
 
 func why(p *shardPlace) string {
