@@ -321,8 +321,21 @@ func (n *Node) send(to mail, claims []*wirev1.Claim) {
 	}
 	for _, peer := range peers {
 		e := &transport.Envelope{Subject: to.subject, Remaining: notePatience, Request: entity.Request{Payload: payload}}
-		n.transport.Send(peer, e, func(transport.Answer) {})
+		n.transport.Send(peer, e, func(a transport.Answer) { n.notTaken(to.subject, peer.Node, claims, a.Err) })
 	}
+}
+
+// notTaken makes a refusal of a request to yield that was not taken in: the owner has not heard of this node yet, and
+// cannot answer it otherwise. An owner that cannot be reached has refused nothing.
+func (n *Node) notTaken(subject, by string, claims []*wirev1.Claim, err error) {
+	if subject != subjectYield || !errors.Is(err, entity.ErrUnavailable) || errors.Is(err, transport.ErrUnreachable) {
+		return
+	}
+	refusals := make([]*wirev1.Claim, len(claims))
+	for i, c := range claims {
+		refusals[i] = &wirev1.Claim{Shard: c.GetShard(), Owner: by}
+	}
+	n.inbox.put(note{subject: subjectRefused, from: by, claims: refusals})
 }
 
 // notePatience bounds a message about shards.
