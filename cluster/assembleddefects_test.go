@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -64,11 +65,14 @@ func (d defects) gossip(g cluster.Gossip) cluster.Gossip {
 // deaf is gossip that forgets nobody.
 type deaf struct {
 	cluster.Gossip
+	mu    sync.Mutex
 	known map[string]cluster.Member
 }
 
 func (d *deaf) Membership() cluster.Membership {
 	m := d.Gossip.Membership()
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for _, x := range m.Members {
 		d.known[x.Incarnation] = x
 	}

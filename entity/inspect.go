@@ -17,17 +17,16 @@ import (
 func (h *Host) Shards(ctx context.Context) ([]ShardInfo, error) {
 	out := make([]ShardInfo, 0, len(h.shards))
 	for number := range h.shards {
-		a := h.shards[number].Load()
-		if a == nil {
-			out = append(out, ShardInfo{Shard: uint32(number), Phase: "elsewhere"}) //nolint:gosec // at most maxShards
-			continue
-		}
-		i, err := look(ctx, a, func(m *shard.Machine) shard.Info { return m.Info() })
+		i, here, err := h.infoOf(ctx, number)
 		if err != nil {
 			return nil, err
 		}
+		if !here {
+			out = append(out, ShardInfo{Shard: uint32(number), Phase: "elsewhere"}) //nolint:gosec // at most maxShards
+			continue
+		}
 		s := ShardInfo{
-			Shard: a.number, Phase: i.Phase.String(), Reason: i.Reason, Owner: i.Owner, Epoch: i.Epoch, Head: i.Head,
+			Shard: uint32(number), Phase: i.Phase.String(), Reason: i.Reason, Owner: i.Owner, Epoch: i.Epoch, Head: i.Head, //nolint:gosec // at most maxShards
 			Flushed: i.Flushed, Offset: i.Offset, Live: i.Live, Pending: i.Pending, UnflushedBytes: i.UnflushedBytes, Behind: i.Late,
 		}
 		switch {
@@ -41,6 +40,21 @@ func (h *Host) Shards(ctx context.Context) ([]ShardInfo, error) {
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+// infoOf asks a shard how it is; here is false if it never was on this host. A shard that moves away and comes back has a new actor:
+// if the one that was asked has ended, its successor is.
+func (h *Host) infoOf(ctx context.Context, number int) (i shard.Info, here bool, err error) {
+	for {
+		a := h.shards[number].Load()
+		if a == nil {
+			return i, false, nil
+		}
+		i, err = look(ctx, a, func(m *shard.Machine) shard.Info { return m.Info() })
+		if err == nil || h.shards[number].Load() == a {
+			return i, true, err
+		}
+	}
 }
 
 // look asks a shard's actor.
