@@ -92,6 +92,7 @@ func (c Config) cluster(keyspace string) (*gocql.ClusterConfig, error) {
 	cluster.DefaultTimestamp = false // appends must have none, derived writes have ours
 	cluster.ReconnectInterval = reconnectEvery
 	cluster.ReconnectionPolicy = &gocql.ConstantReconnectionPolicy{MaxRetries: 1, Interval: connectFirst}
+	cluster.ConvictionPolicy = lenient{}
 	cluster.Logger = driverLog{c.Logger}
 	if c.DataCenter != "" {
 		// A data-centre-aware policy would fall through to other data centres.
@@ -105,6 +106,18 @@ func (c Config) cluster(keyspace string) (*gocql.ClusterConfig, error) {
 	}
 	return cluster, nil
 }
+
+// lenient never takes a node out of the driver's pool because connections to it failed: while there is none, each request has the
+// driver try again, and goes to another node. By itself the driver removes the pool and marks the node down; a
+// connection that was made just before marks it up a moment later, and then nobody makes the pool again: the node is
+// up, without connections, for ever.
+type lenient struct{}
+
+// AddFailure implements gocql.ConvictionPolicy.
+func (lenient) AddFailure(error, *gocql.HostInfo) bool { return false }
+
+// Reset implements gocql.ConvictionPolicy.
+func (lenient) Reset(*gocql.HostInfo) {}
 
 // driverLog passes on what the driver says. It says much during an outage, so it is not for everybody.
 type driverLog struct{ log *slog.Logger }
