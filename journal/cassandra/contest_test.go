@@ -97,6 +97,9 @@ func checkContest(t *testing.T, truth journal.Journal, shard uint32, contestants
 	}
 	for _, c := range contestants {
 		told += len(c.won)
+		if len(c.won) == 0 {
+			t.Errorf("shard %d: %s stored nothing at all: it is stuck", shard, c.Writer)
+		}
 		for _, h := range c.won {
 			if h.Number > uint64(len(records)) || records[h.Number-1].Header != h {
 				t.Errorf("shard %d: %s was told that slot %d is its own; it is not", shard, c.Writer, h.Number)
