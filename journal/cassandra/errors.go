@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 
 	"github.com/gocql/gocql"
 
@@ -34,4 +36,26 @@ func failure(err error, format string, args ...any) error {
 func unauthorized(err error) bool {
 	var answer gocql.RequestError
 	return errors.As(err, &answer) && answer.Code() == gocql.ErrCodeUnauthorized
+}
+
+// passing tells whether the same request may succeed a moment later: the database was too busy for it, or was not reached.
+func passing(err error) bool {
+	var answer gocql.RequestError
+	if errors.As(err, &answer) {
+		switch answer.Code() {
+		case gocql.ErrCodeUnavailable, gocql.ErrCodeOverloaded, gocql.ErrCodeBootstrapping, gocql.ErrCodeCASWriteUnknown,
+			gocql.ErrCodeReadTimeout, gocql.ErrCodeReadFailure, gocql.ErrCodeWriteTimeout, gocql.ErrCodeWriteFailure:
+			return true
+		}
+		return false
+	}
+	for _, unreached := range []error{
+		gocql.ErrTimeoutNoResponse, gocql.ErrNoConnections, gocql.ErrConnectionClosed, gocql.ErrNoStreams, gocql.ErrUnavailable, io.EOF,
+	} {
+		if errors.Is(err, unreached) {
+			return true
+		}
+	}
+	var network net.Error
+	return errors.As(err, &network) && !errors.Is(err, context.DeadlineExceeded)
 }

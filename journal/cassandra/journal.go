@@ -35,7 +35,7 @@ var (
 
 // Open opens the journal in a keyspace. It refuses a database that is not fit for it:
 // see the errors of this package, journal.ErrFormat, and what they say. It waits for a
-// database that cannot be reached until ctx ends, 30 s at most.
+// database that cannot be reached, or has no time for a question, until ctx ends, 30 s at most each time.
 func Open(ctx context.Context, cfg Config) (*Journal, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -65,10 +65,11 @@ func prepare(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer session.Close()
+	has := requireSchema
 	if cfg.CreateSchema {
-		return createSchema(ctx, session, cfg)
+		has = createSchema
 	}
-	return requireSchema(ctx, session, cfg)
+	return patiently(ctx, func(ctx context.Context) error { return has(ctx, session, cfg) })
 }
 
 // schemaTimeout bounds one change of the schema, which waits for all nodes.

@@ -23,7 +23,7 @@ func refuseReuse(ctx context.Context, session *gocql.Session, cfg Config) error 
 	switch {
 	case errors.Is(err, gocql.ErrNotFound):
 		return nil
-	case err != nil && answered(err):
+	case err != nil && answered(err) && !passing(err):
 		cfg.Logger.Warn("it could not be checked whether the keyspace's name is new: never use that of one that was dropped", "keyspace", cfg.Keyspace, "cause", err.Error())
 		return nil
 	case err != nil:

@@ -59,6 +59,19 @@ func transient(err error) bool {
 	return true
 }
 
+// patiently repeats what may be repeated while the database has no time for it: many services start
+// with it, or after an outage, and all at once.
+func patiently(ctx context.Context, ask func(context.Context) error) error {
+	patience, cancel := context.WithTimeout(ctx, openPatience)
+	defer cancel()
+	for wait := connectFirst; ; wait = min(2*wait, connectMost) {
+		err := ask(ctx)
+		if err == nil || !passing(err) || pause(patience, wait) != nil {
+			return err
+		}
+	}
+}
+
 // pause waits; it returns early, with an error, when ctx ends.
 func pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
