@@ -43,17 +43,26 @@ func TestExactlyOneProbeUnderAThousandCallers(t *testing.T) {
 	})
 }
 
-// Callers, changes of settings and onlookers at once, on real goroutines: each call is counted once.
+// Callers and changes of settings at once, on real goroutines, until the breaker went all its ways: each call is
+// counted once.
 func TestEachCallIsCountedOnce(t *testing.T) {
 	t.Parallel()
 	b := mustBreaker(t, breaker.Settings{MaxFailures: 3, CallTimeout: time.Minute, ResetTimeout: time.Millisecond})
-	const callers, each = 8, 2000
+	const callers, least = 8, 16000
+	enough := func() bool {
+		c := b.Snapshot().Counts
+		return c.Refused > 0 && c.HalfOpened > 0 && c.Closed > 0
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var made atomic.Int64
 	var all sync.WaitGroup
-	for c := range callers {
+	for range callers {
 		all.Go(func() {
-			for n := range each {
+			for ctx.Err() == nil {
+				n := made.Add(1)
 				_, err := breaker.Do(t.Context(), b, func(context.Context) (int, error) {
-					if (n/10+c)%3 == 0 {
+					if n/50%3 == 0 { // more in a row than callers can mix up
 						return 0, errBroken
 					}
 					return 1, nil
@@ -61,20 +70,24 @@ func TestEachCallIsCountedOnce(t *testing.T) {
 				if err != nil && !errors.Is(err, errBroken) && !errors.Is(err, breaker.ErrOpen) {
 					t.Error(err)
 				}
-				if n%100 == 0 {
-					if err := b.Change(breaker.Settings{MaxFailures: 2 + n/100%3, CallTimeout: -1 + time.Duration(n/100%2)*time.Minute, ResetTimeout: time.Millisecond}); err != nil {
-						t.Error(err)
-					}
+				if n%100 != 0 {
+					continue
+				}
+				if err := b.Change(breaker.Settings{MaxFailures: int(2 + n/100%3), CallTimeout: -1 + time.Duration(n/100%2)*time.Minute, ResetTimeout: time.Millisecond}); err != nil {
+					t.Error(err)
+				}
+				if n >= least && enough() {
+					return
 				}
 			}
 		})
 	}
 	all.Wait()
 	c := b.Snapshot().Counts
-	if sum := c.Succeeded + c.Failed + c.TimedOut + c.Late + c.Refused; sum != callers*each || c.Rejected+c.Slow+c.Abandoned+c.Full != 0 {
-		t.Errorf("%d calls are counted as %d: %+v", callers*each, sum, c)
+	if sum := c.Succeeded + c.Failed + c.TimedOut + c.Late + c.Refused; sum != uint64(made.Load()) || c.Rejected+c.Slow+c.Abandoned+c.Full != 0 {
+		t.Errorf("%d calls are counted as %d: %+v", made.Load(), sum, c)
 	}
-	if c.Opened == 0 || c.HalfOpened == 0 || c.Refused == 0 {
-		t.Errorf("nothing happened: %+v", c)
+	if !enough() {
+		t.Errorf("not all ways were gone: %+v", c)
 	}
 }
