@@ -180,6 +180,14 @@ func (d *decider) journalLost(lost bool) {
 	}
 }
 
+// answersAt takes in where this node answers the service's callers.
+func (d *decider) answersAt(api string) {
+	if d.self.API != api {
+		d.self.API = api
+		d.announce()
+	}
+}
+
 // leave has this node's shards taken by others.
 func (d *decider) leave() {
 	if !d.self.Leaving {

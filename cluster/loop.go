@@ -57,6 +57,8 @@ func (i *inbox) close() {
 // Things that happen, beside entity.Ownership and rowsRead.
 type (
 	leave struct{}
+	// answersAt: this node takes the service's callers there.
+	answersAt string
 	// stored: others can see this node in the journal.
 	stored struct{}
 	// answered: another member has answered this node.
@@ -214,6 +216,8 @@ func (n *Node) happened(d *decider, x any) {
 		d.stored()
 	case journalLost:
 		d.journalLost(bool(x))
+	case answersAt:
+		d.answersAt(string(x))
 	case leave:
 		d.leave()
 	case look:

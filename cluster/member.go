@@ -26,6 +26,8 @@ type Member struct {
 	Incarnation string
 	// Peer is where the process takes what other nodes send, as host:port.
 	Peer string
+	// API is where the process answers the service's callers, as host:port; empty if it does not, or not yet.
+	API string
 	// Version is that of the service's program.
 	Version string
 	// Weight is the node's share of the shards relative to the others'; 0 runs none.
@@ -59,6 +61,8 @@ func (m Member) Check() error {
 		return fmt.Errorf("cluster: the incarnation %q of node %s has %d bytes; 1 to %d are allowed", m.Incarnation, m.Node, len(m.Incarnation), MaxNodeBytes+17)
 	case len(m.Peer) > MaxPeerBytes:
 		return fmt.Errorf("cluster: the peer address %q of node %s has %d bytes; at most %d are allowed", m.Peer, m.Node, len(m.Peer), MaxPeerBytes)
+	case len(m.API) > MaxPeerBytes:
+		return fmt.Errorf("cluster: the address %q where node %s answers callers has %d bytes; at most %d are allowed", m.API, m.Node, len(m.API), MaxPeerBytes)
 	case len(m.Version) > MaxVersionBytes:
 		return fmt.Errorf("cluster: the version %q of node %s has %d bytes; at most %d are allowed", m.Version, m.Node, len(m.Version), MaxVersionBytes)
 	case m.Weight < 0 || m.Weight > MaxWeight:
@@ -82,6 +86,7 @@ func (m Member) flags() byte {
 func (m Member) compareRest(o Member) int {
 	return cmp.Or(
 		cmp.Compare(m.Peer, o.Peer),
+		cmp.Compare(m.API, o.API),
 		cmp.Compare(m.Version, o.Version),
 		cmp.Compare(m.Weight, o.Weight),
 		cmp.Compare(m.flags(), o.flags()),
@@ -89,7 +94,7 @@ func (m Member) compareRest(o Member) int {
 }
 
 func (m Member) appendCanonical(b []byte) []byte {
-	b = appendText(b, m.Node, m.Incarnation, m.Peer, m.Version)
+	b = appendText(b, m.Node, m.Incarnation, m.Peer, m.API, m.Version)
 	b = binary.AppendVarint(b, int64(m.Weight))
 	b = binary.AppendVarint(b, m.StartedMillis)
 	return append(b, m.flags())

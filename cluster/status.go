@@ -81,7 +81,7 @@ func (k *knowledge) counts() (owns, belong map[string]uint32) {
 
 func (k *knowledge) member(m Member, owns uint32, belong map[string]uint32) *adminv1.Member {
 	x := &adminv1.Member{
-		Node: m.Node, Incarnation: m.Incarnation, Peer: m.Peer, Version: m.Version, Weight: uint32(m.Weight), //nolint:gosec // 0 to MaxWeight
+		Node: m.Node, Incarnation: m.Incarnation, Peer: m.Peer, Api: m.API, Version: m.Version, Weight: uint32(m.Weight), //nolint:gosec // 0 to MaxWeight
 		Started: timestamppb.New(time.UnixMilli(m.StartedMillis)), Standing: k.standing(m),
 		Ready: m.Ready, Draining: m.Draining || k.view.Drained(m.Node), Leaving: m.Leaving, JournalLost: m.JournalLost, Owns: owns,
 	}

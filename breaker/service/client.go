@@ -49,7 +49,7 @@ type Client struct {
 func New(cfg Config) (*Client, error) {
 	switch {
 	case cfg.Resolver == nil:
-		return nil, errors.New("service: Config.Resolver is missing: give service.Static, service.SRV or one of your own")
+		return nil, errors.New("service: Config.Resolver is missing: give service.Static, service.SRV, service.Members or one of your own")
 	case cfg.Breakers == nil:
 		return nil, errors.New("service: Config.Breakers is missing: give a breaker.Group")
 	case cfg.ResolveEvery < 0:

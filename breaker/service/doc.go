@@ -19,6 +19,11 @@
 // executed is sent again only if that is safe, which is so with a key and with methods such as GET, and within a
 // budget. All that is one call to the breaker: it learns what the service as a whole can do.
 //
+// # Who tells the endpoints
+//
+// [Static] has them from the configuration, [SRV] from DNS, and [Members] from the service's own cluster, one node of which is enough
+// to find the others. Behind a proxy or a load balancer that the service is reached by, use Static. A [ResolverFunc] is anything else.
+//
 // # What is passed on
 //
 // The time that is left, as Skerry-Timeout; the key of a command, as Idempotency-Key ([WithKey]); the

@@ -14,7 +14,7 @@ type Resolver interface {
 	Resolve(ctx context.Context, service string) ([]string, error)
 }
 
-// ResolverFunc is a function as a Resolver, such as one that lists the members of a cluster.
+// ResolverFunc is a function as a Resolver, such as one that asks a registry.
 type ResolverFunc func(ctx context.Context, service string) ([]string, error)
 
 // Resolve implements Resolver.

@@ -26,7 +26,7 @@ func encodeMeta(wire versions, id cluster.Identity, m cluster.Member) ([]byte, e
 		WireMin: wire.min, WireMax: wire.max,
 		Cluster: id.Cluster, History: id.History, Shards: uint32(id.Shards),
 		Node: m.Node, Peer: m.Peer, Version: m.Version, Weight: uint32(m.Weight), StartedMs: m.StartedMillis,
-		Ready: m.Ready, Draining: m.Draining, Leaving: m.Leaving, JournalLost: m.JournalLost,
+		Ready: m.Ready, Draining: m.Draining, Leaving: m.Leaving, JournalLost: m.JournalLost, Api: m.API,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("gossip: encode what node %s says of itself: %w", m.Node, err)
@@ -49,7 +49,7 @@ func decodeMeta(incarnation string, meta []byte) (*wirev1.Member, cluster.Member
 	m := cluster.Member{
 		Node: said.GetNode(), Incarnation: incarnation, Peer: said.GetPeer(), Version: said.GetVersion(),
 		Weight: int(said.GetWeight()), StartedMillis: said.GetStartedMs(),
-		Ready: said.GetReady(), Draining: said.GetDraining(), Leaving: said.GetLeaving(), JournalLost: said.GetJournalLost(),
+		Ready: said.GetReady(), Draining: said.GetDraining(), Leaving: said.GetLeaving(), JournalLost: said.GetJournalLost(), API: said.GetApi(),
 	}
 	return said, m, m.Check()
 }

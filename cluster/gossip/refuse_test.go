@@ -220,7 +220,7 @@ func TestLongestAllowedDescriptionFits(t *testing.T) {
 		c.Identity = cluster.Identity{Cluster: text[:cluster.MaxNodeBytes], History: text[:cluster.MaxHistoryBytes], Shards: cluster.MaxShards}
 		c.Self = cluster.Member{
 			Node: text[:cluster.MaxNodeBytes], Incarnation: cluster.NewIncarnation(text[:cluster.MaxNodeBytes]),
-			Peer: text[:cluster.MaxPeerBytes], Version: text[:cluster.MaxVersionBytes], Weight: cluster.MaxWeight,
+			Peer: text[:cluster.MaxPeerBytes], API: text[:cluster.MaxPeerBytes], Version: text[:cluster.MaxVersionBytes], Weight: cluster.MaxWeight,
 			StartedMillis: 1 << 62, Ready: true, Draining: true, Leaving: true, JournalLost: true,
 		}
 		p := start(t, c)

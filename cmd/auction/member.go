@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -155,6 +156,27 @@ func (m *Member) advertised(listen string) string {
 	}
 	_, port, _ := net.SplitHostPort(listen)
 	return net.JoinHostPort(m.Advertise, port)
+}
+
+// answersAt tells the others where this node takes callers: where it listens for them, or, if that is every address of the
+// machine, at the one by which the nodes reach each other. A door on loopback is of no use to callers on other machines.
+func (e *entities) answersAt(door string, m *Member) error {
+	if e.member == nil {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(strings.TrimPrefix(door, "http://"))
+	if err != nil {
+		return err
+	}
+	peer, _, _ := net.SplitHostPort(e.peer) // it was listened on, so it is one
+	reached := net.ParseIP(cmp.Or(m.Advertise, peer))
+	switch ip := net.ParseIP(host); {
+	case ip.IsUnspecified():
+		host = reached.String()
+	case ip.IsLoopback() && !reached.IsLoopback():
+		return nil
+	}
+	return e.member.AnswersAt(net.JoinHostPort(host, port))
 }
 
 // handOver lets other nodes take the shards while this one still answers. What is left when most of the time until ctx ends is

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/skerryhq/skerry/breaker"
+	"github.com/skerryhq/skerry/breaker/service"
 	"github.com/skerryhq/skerry/cmd/auction/internal/catalogue"
 	"github.com/skerryhq/skerry/cmd/auction/internal/catalogue/cataloguetest"
 	"github.com/skerryhq/skerry/cmd/auction/internal/client"
@@ -63,6 +66,45 @@ func (c *someNodes) stop() {
 	defer done()
 	if err := c.group.stop(ctx); err != nil {
 		c.t.Errorf("stop: %v", err)
+	}
+}
+
+// Another service needs to know one node of a cluster, and finds the others by it.
+func TestANodeTellsOtherServicesWhoElseAnswers(t *testing.T) {
+	t.Parallel()
+	c := startThree(t)
+	c.open(1)
+	breakers, err := breaker.NewGroup(breaker.GroupConfig{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doors []string
+	for _, s := range c.group.services {
+		doors = append(doors, strings.TrimPrefix(s.HTTP(), "http://"))
+	}
+	slices.Sort(doors)
+	members := &service.Members{Seeds: map[string][]string{"auction": {doors[1]}}, Base: c.http.Transport}
+	for found := []string(nil); !slices.Equal(found, doors); time.Sleep(10 * time.Millisecond) {
+		if found, err = members.Resolve(t.Context(), "auction"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	services, err := service.New(service.Config{Resolver: members, Breakers: breakers, Base: c.http.Transport})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := c.group.services[1]
+	c.group.services = slices.Delete(c.group.services, 1, 2)
+	stopping(t, gone)
+	for range 20 {
+		resp, err := (&http.Client{Transport: services}).Get("http://auction/v1/lots/" + lotName(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Fatal(resp.Status)
+		}
 	}
 }
 

@@ -142,7 +142,13 @@ func (s *Service) openDoors(_ context.Context, cfg Config) error {
 	s.lots.Mount(public, s.processors, s.entities.host.Feed(), cfg.Logger)
 	page.Mount(public)
 	mountHealth(public, s.entities.health, admin.HealthConfig{Terse: true}) // whoever probes may not reach the other door
+	if s.entities.member != nil {
+		public.Handle("/v1/endpoints", admin.Endpoints(s.entities.member))
+	}
 	if s.public, err = door.Open(cfg.HTTP, public, cfg.Logger, s.broken); err != nil {
+		return err
+	}
+	if err = s.entities.answersAt(s.public.URL(), cfg.Member); err != nil {
 		return err
 	}
 	s.admin, err = door.Open(cfg.Admin, s.operators(), cfg.Logger, s.broken)

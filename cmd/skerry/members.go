@@ -74,9 +74,9 @@ func printMessages(w io.Writer, all []*adminv1.Members) error {
 func showMembers(w io.Writer, all []*adminv1.Members) error {
 	m := all[0]
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(tab, "NODE\tSTANDING\tSTATE\tSHARDS\tBELONG\tWEIGHT\tVERSION\tSTARTED\tPEER\tPROCESS")
+	_, _ = fmt.Fprintln(tab, "NODE\tSTANDING\tSTATE\tSHARDS\tBELONG\tWEIGHT\tVERSION\tSTARTED\tPEER\tAPI\tPROCESS")
 	for _, x := range m.GetMembers() {
-		row(tab, x.GetNode(), standing(x), state(x, m.GetDrains()), x.GetOwns(), x.GetBelong(), x.GetWeight(), x.GetVersion(), clock(x.GetStarted().AsTime()), x.GetPeer(), x.GetIncarnation())
+		row(tab, x.GetNode(), standing(x), state(x, m.GetDrains()), x.GetOwns(), x.GetBelong(), x.GetWeight(), x.GetVersion(), clock(x.GetStarted().AsTime()), x.GetPeer(), x.GetApi(), x.GetIncarnation())
 	}
 	if err := tab.Flush(); err != nil {
 		return err

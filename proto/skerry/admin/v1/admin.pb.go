@@ -1681,8 +1681,10 @@ type Member struct {
 	// It cannot write to the journal.
 	JournalLost bool `protobuf:"varint,12,opt,name=journal_lost,json=journalLost,proto3" json:"journal_lost,omitempty"`
 	// Shards that it owns, as far as this node knows, and those that belong there.
-	Owns          uint32 `protobuf:"varint,13,opt,name=owns,proto3" json:"owns,omitempty"`
-	Belong        uint32 `protobuf:"varint,14,opt,name=belong,proto3" json:"belong,omitempty"`
+	Owns   uint32 `protobuf:"varint,13,opt,name=owns,proto3" json:"owns,omitempty"`
+	Belong uint32 `protobuf:"varint,14,opt,name=belong,proto3" json:"belong,omitempty"`
+	// Where it answers the service's callers; empty if it does not.
+	Api           string `protobuf:"bytes,15,opt,name=api,proto3" json:"api,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1813,6 +1815,13 @@ func (x *Member) GetBelong() uint32 {
 		return x.Belong
 	}
 	return 0
+}
+
+func (x *Member) GetApi() string {
+	if x != nil {
+		return x.Api
+	}
+	return ""
 }
 
 // Pin is an operator's order that a shard lives on a node.
@@ -2983,7 +2992,7 @@ const file_skerry_admin_v1_admin_proto_rawDesc = "" +
 	"\x04pins\x18\b \x03(\v2\x14.skerry.admin.v1.PinR\x04pins\x12\x16\n" +
 	"\x06drains\x18\t \x03(\tR\x06drains\x12!\n" +
 	"\forders_error\x18\n" +
-	" \x01(\tR\vordersError\"\x8b\x03\n" +
+	" \x01(\tR\vordersError\"\x9d\x03\n" +
 	"\x06Member\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12\x12\n" +
@@ -2999,7 +3008,8 @@ const file_skerry_admin_v1_admin_proto_rawDesc = "" +
 	"\aleaving\x18\v \x01(\bR\aleaving\x12!\n" +
 	"\fjournal_lost\x18\f \x01(\bR\vjournalLost\x12\x12\n" +
 	"\x04owns\x18\r \x01(\rR\x04owns\x12\x16\n" +
-	"\x06belong\x18\x0e \x01(\rR\x06belong\"/\n" +
+	"\x06belong\x18\x0e \x01(\rR\x06belong\x12\x10\n" +
+	"\x03api\x18\x0f \x01(\tR\x03api\"/\n" +
 	"\x03Pin\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\"\x8b\x01\n" +

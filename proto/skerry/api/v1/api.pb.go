@@ -360,6 +360,52 @@ func (x *Command) GetReplyExample() *structpb.Value {
 	return nil
 }
 
+// Endpoints is where a service answers.
+type Endpoints struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As host:port: the members of its cluster that are ready, in order.
+	Addresses     []string `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Endpoints) Reset() {
+	*x = Endpoints{}
+	mi := &file_skerry_api_v1_api_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Endpoints) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Endpoints) ProtoMessage() {}
+
+func (x *Endpoints) ProtoReflect() protoreflect.Message {
+	mi := &file_skerry_api_v1_api_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Endpoints.ProtoReflect.Descriptor instead.
+func (*Endpoints) Descriptor() ([]byte, []int) {
+	return file_skerry_api_v1_api_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Endpoints) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
 var File_skerry_api_v1_api_proto protoreflect.FileDescriptor
 
 const file_skerry_api_v1_api_proto_rawDesc = "" +
@@ -390,7 +436,9 @@ const file_skerry_api_v1_api_proto_rawDesc = "" +
 	"\x04path\x18\x04 \x01(\tR\x04path\x12\x18\n" +
 	"\amethods\x18\x05 \x03(\tR\amethods\x120\n" +
 	"\aexample\x18\x06 \x01(\v2\x16.google.protobuf.ValueR\aexample\x12;\n" +
-	"\rreply_example\x18\a \x01(\v2\x16.google.protobuf.ValueR\freplyExampleB6Z4github.com/skerryhq/skerry/proto/skerry/api/v1;apiv1b\x06proto3"
+	"\rreply_example\x18\a \x01(\v2\x16.google.protobuf.ValueR\freplyExample\")\n" +
+	"\tEndpoints\x12\x1c\n" +
+	"\taddresses\x18\x01 \x03(\tR\taddressesB6Z4github.com/skerryhq/skerry/proto/skerry/api/v1;apiv1b\x06proto3"
 
 var (
 	file_skerry_api_v1_api_proto_rawDescOnce sync.Once
@@ -404,22 +452,23 @@ func file_skerry_api_v1_api_proto_rawDescGZIP() []byte {
 	return file_skerry_api_v1_api_proto_rawDescData
 }
 
-var file_skerry_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_skerry_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_skerry_api_v1_api_proto_goTypes = []any{
 	(*Error)(nil),               // 0: skerry.api.v1.Error
 	(*Accepted)(nil),            // 1: skerry.api.v1.Accepted
 	(*Index)(nil),               // 2: skerry.api.v1.Index
 	(*EntityType)(nil),          // 3: skerry.api.v1.EntityType
 	(*Command)(nil),             // 4: skerry.api.v1.Command
-	(*durationpb.Duration)(nil), // 5: google.protobuf.Duration
-	(*structpb.Value)(nil),      // 6: google.protobuf.Value
+	(*Endpoints)(nil),           // 5: skerry.api.v1.Endpoints
+	(*durationpb.Duration)(nil), // 6: google.protobuf.Duration
+	(*structpb.Value)(nil),      // 7: google.protobuf.Value
 }
 var file_skerry_api_v1_api_proto_depIdxs = []int32{
-	5, // 0: skerry.api.v1.Error.retry_after:type_name -> google.protobuf.Duration
+	6, // 0: skerry.api.v1.Error.retry_after:type_name -> google.protobuf.Duration
 	3, // 1: skerry.api.v1.Index.types:type_name -> skerry.api.v1.EntityType
 	4, // 2: skerry.api.v1.EntityType.commands:type_name -> skerry.api.v1.Command
-	6, // 3: skerry.api.v1.Command.example:type_name -> google.protobuf.Value
-	6, // 4: skerry.api.v1.Command.reply_example:type_name -> google.protobuf.Value
+	7, // 3: skerry.api.v1.Command.example:type_name -> google.protobuf.Value
+	7, // 4: skerry.api.v1.Command.reply_example:type_name -> google.protobuf.Value
 	5, // [5:5] is the sub-list for method output_type
 	5, // [5:5] is the sub-list for method input_type
 	5, // [5:5] is the sub-list for extension type_name
@@ -439,7 +488,7 @@ func file_skerry_api_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_skerry_api_v1_api_proto_rawDesc), len(file_skerry_api_v1_api_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -49,7 +49,9 @@ type Member struct {
 	Draining  bool  `protobuf:"varint,12,opt,name=draining,proto3" json:"draining,omitempty"`
 	Leaving   bool  `protobuf:"varint,13,opt,name=leaving,proto3" json:"leaving,omitempty"`
 	// The node cannot reach the journal.
-	JournalLost   bool `protobuf:"varint,14,opt,name=journal_lost,json=journalLost,proto3" json:"journal_lost,omitempty"`
+	JournalLost bool `protobuf:"varint,14,opt,name=journal_lost,json=journalLost,proto3" json:"journal_lost,omitempty"`
+	// Where the node answers the service's callers, as host:port; empty if it does not, or not yet.
+	Api           string `protobuf:"bytes,15,opt,name=api,proto3" json:"api,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -182,11 +184,18 @@ func (x *Member) GetJournalLost() bool {
 	return false
 }
 
+func (x *Member) GetApi() string {
+	if x != nil {
+		return x.Api
+	}
+	return ""
+}
+
 var File_skerry_wire_v1_member_proto protoreflect.FileDescriptor
 
 const file_skerry_wire_v1_member_proto_rawDesc = "" +
 	"\n" +
-	"\x1bskerry/wire/v1/member.proto\x12\x0eskerry.wire.v1\"\xf2\x02\n" +
+	"\x1bskerry/wire/v1/member.proto\x12\x0eskerry.wire.v1\"\x84\x03\n" +
 	"\x06Member\x12\x19\n" +
 	"\bwire_min\x18\x01 \x01(\rR\awireMin\x12\x19\n" +
 	"\bwire_max\x18\x02 \x01(\rR\awireMax\x12\x18\n" +
@@ -203,7 +212,8 @@ const file_skerry_wire_v1_member_proto_rawDesc = "" +
 	"\x05ready\x18\v \x01(\bR\x05ready\x12\x1a\n" +
 	"\bdraining\x18\f \x01(\bR\bdraining\x12\x18\n" +
 	"\aleaving\x18\r \x01(\bR\aleaving\x12!\n" +
-	"\fjournal_lost\x18\x0e \x01(\bR\vjournalLostB8Z6github.com/skerryhq/skerry/proto/skerry/wire/v1;wirev1b\x06proto3"
+	"\fjournal_lost\x18\x0e \x01(\bR\vjournalLost\x12\x10\n" +
+	"\x03api\x18\x0f \x01(\tR\x03apiB8Z6github.com/skerryhq/skerry/proto/skerry/wire/v1;wirev1b\x06proto3"
 
 var (
 	file_skerry_wire_v1_member_proto_rawDescOnce sync.Once
