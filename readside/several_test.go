@@ -183,12 +183,20 @@ type slowSource struct {
 	slow    atomic.Bool
 	reading chan struct{} // gets one value when a read hangs
 	release chan struct{}
+	others  atomic.Int64 // reads of other shards
 }
 
 func (s *slowSource) Records(ctx context.Context, shard uint32, from uint64, maxBytes int) ([]journal.Record, error) {
 	if shard == 1 && s.slow.CompareAndSwap(true, false) {
 		s.reading <- struct{}{}
-		<-s.release
+		select {
+		case <-s.release:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	if shard != 1 {
+		defer s.others.Add(1)
 	}
 	return s.Log.Records(ctx, shard, from, maxBytes)
 }
@@ -204,10 +212,12 @@ func TestAShardThatIsGoneBeginsNoTransaction(t *testing.T) {
 		if err := r.Pause(t.Context(), "balances"); err != nil {
 			t.Fatal(err)
 		}
-		log.slow.Store(true)
+		before := log.others.Load()
 		log.Store("account", gone, payment(1))
+		until(t, "the shard that goes is read", func() bool { return log.others.Load() > before })
+		log.slow.Store(true)
 		log.Store("account", stays, payment(1))
-		<-log.reading // behind the other shard's, so that is read
+		<-log.reading
 		r.Assign([]uint32{1})
 		if err := r.Resume(t.Context(), "balances"); err != nil {
 			t.Fatal(err)
