@@ -51,6 +51,9 @@ func (j *Journal) checkPermissions(ctx context.Context) error {
 			return fmt.Errorf("journal/cassandra: user %q may not read and change the tables of %s: GRANT SELECT, MODIFY ON KEYSPACE %s TO it: %w",
 				j.cfg.Username, j.cfg.Keyspace, j.cfg.Keyspace, err)
 		}
+		if unheard(err) { // another process has just made them
+			err = fmt.Errorf("%w: %w", errUnheard, err)
+		}
 		if err != nil {
 			return failure(err, "try a change of the tables")
 		}
@@ -82,6 +85,9 @@ func (j *Journal) checkReplication(ctx context.Context) error {
 	var replication map[string]string
 	err := j.session.Query("SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = ?", j.cfg.Keyspace).
 		WithContext(ctx).Consistency(gocql.One).Scan(&replication)
+	if errors.Is(err, gocql.ErrNotFound) { // the keyspace is there: this session uses it
+		err = errUnheard
+	}
 	if err != nil {
 		return failure(err, "read the replication of %s", j.cfg.Keyspace)
 	}

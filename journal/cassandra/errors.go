@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
+	"strings"
 
 	"github.com/gocql/gocql"
 
@@ -38,8 +40,24 @@ func unauthorized(err error) bool {
 	return errors.As(err, &answer) && answer.Code() == gocql.ErrCodeUnauthorized
 }
 
+// errUnheard is a node that does not know a table or keyspace yet which another one has shown: the schema goes from node to node.
+var errUnheard = errors.New("the node does not know the schema yet")
+
+// unheard tells whether the database says that something does not exist.
+func unheard(err error) bool {
+	var answer gocql.RequestError
+	return errors.As(err, &answer) && answer.Code() == gocql.ErrCodeInvalid && strings.Contains(answer.Message(), "does not exist")
+}
+
+// unnamed are errors of the driver that it exports no variable for: the connection was given up, or there is none,
+// or the nodes have not heard of a change of the schema in a minute.
+var unnamed = []string{"gocql: heartbeat failed", "no connection available", "schema versions not consistent"}
+
 // passing tells whether the same request may succeed a moment later: the database was too busy for it, or was not reached.
 func passing(err error) bool {
+	if errors.Is(err, errUnheard) || errors.Is(err, errNoAnswer) {
+		return true
+	}
 	var answer gocql.RequestError
 	if errors.As(err, &answer) {
 		switch answer.Code() {
@@ -50,11 +68,15 @@ func passing(err error) bool {
 		return false
 	}
 	for _, unreached := range []error{
-		gocql.ErrTimeoutNoResponse, gocql.ErrNoConnections, gocql.ErrConnectionClosed, gocql.ErrNoStreams, gocql.ErrUnavailable, io.EOF,
+		gocql.ErrTimeoutNoResponse, gocql.ErrTooManyTimeouts, gocql.ErrNoConnections, gocql.ErrConnectionClosed, gocql.ErrNoStreams,
+		gocql.ErrUnavailable, io.EOF,
 	} {
 		if errors.Is(err, unreached) {
 			return true
 		}
+	}
+	if err != nil && slices.ContainsFunc(unnamed, func(text string) bool { return strings.Contains(err.Error(), text) }) {
+		return true
 	}
 	var network net.Error
 	return errors.As(err, &network) && !errors.Is(err, context.DeadlineExceeded)

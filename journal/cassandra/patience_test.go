@@ -22,6 +22,30 @@ type forbidden struct{ gocql.RequestError }
 func (forbidden) Code() int     { return gocql.ErrCodeUnauthorized }
 func (forbidden) Error() string { return "no permission" }
 
+type invalid struct {
+	gocql.RequestError
+	message string
+}
+
+func (invalid) Code() int         { return gocql.ErrCodeInvalid }
+func (e invalid) Message() string { return e.message }
+func (e invalid) Error() string   { return e.message }
+
+func TestANodeThatDoesNotKnowATableYetIsToldFromOneThatRefuses(t *testing.T) {
+	t.Parallel()
+	for err, want := range map[error]bool{
+		invalid{message: "table log does not exist"}:    true,
+		invalid{message: "Keyspace 'k' does not exist"}: true,
+		invalid{message: "Invalid STRING constant"}:     false,
+		forbidden{}: false,
+		errors.New("dial: /etc/resolv.conf does not exist"): false,
+	} {
+		if unheard(err) != want {
+			t.Errorf("%v: a table that is not known yet: %v", err, !want)
+		}
+	}
+}
+
 func TestOpenIsPatientWithABusyDatabaseOnly(t *testing.T) {
 	t.Parallel()
 	sick := &busy{}
@@ -33,6 +57,9 @@ func TestOpenIsPatientWithABusyDatabaseOnly(t *testing.T) {
 		{failure(sick, "try a change"), true},
 		{gocql.ErrTimeoutNoResponse, true},
 		{gocql.ErrNoConnections, true},
+		{errors.New("gocql: heartbeat failed"), true},
+		{fmt.Errorf("the schema: %w", errors.New("gocql: cluster schema versions not consistent: [a b]")), true},
+		{fmt.Errorf("%w: table k.log", errUnheard), true},
 		{forbidden{}, false},
 		{fmt.Errorf("%w: two replicas", ErrUnsafe), false},
 		{gocql.ErrNotFound, false},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/gocql/gocql"
 )
@@ -41,11 +42,25 @@ func refuseReuse(ctx context.Context, session *gocql.Session, cfg Config) error 
 		ErrUnsafe, cfg.Keyspace)
 }
 
+// The node that was asked for agreements may know of new tables before the one that is asked for tables does: nodes tell each
+// other once a second.
+const (
+	reuseLooks = 5
+	reusePause = time.Second
+)
+
 // createdMeanwhile tells whether the agreements are those of another process that has just created the tables.
 func createdMeanwhile(ctx context.Context, session *gocql.Session, cfg Config) (bool, error) {
-	if err := session.AwaitSchemaAgreement(ctx); err != nil {
-		return false, fmt.Errorf("journal/cassandra: the nodes do not agree on the schema: %w", err)
+	for look := 1; ; look++ {
+		if err := session.AwaitSchemaAgreement(ctx); err != nil {
+			return false, fmt.Errorf("journal/cassandra: the nodes do not agree on the schema: %w", err)
+		}
+		missing, err := missingTables(ctx, session, cfg)
+		if created := !slices.Contains(missing, tables[0].name); err != nil || created || look == reuseLooks {
+			return err == nil && created, err
+		}
+		if err := pause(ctx, reusePause); err != nil {
+			return false, err
+		}
 	}
-	missing, err := missingTables(ctx, session, cfg)
-	return !slices.Contains(missing, tables[0].name), err
 }

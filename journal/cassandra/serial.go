@@ -22,6 +22,9 @@ const serialFact = "serial"
 
 const selectSerial = "SELECT value FROM meta WHERE part = ? AND name = ?"
 
+// settleAttempts is how often it is tried to settle who agrees, before the check as a whole is repeated.
+const settleAttempts = 10
+
 // checkSerial refuses a node that would agree with other replicas than the others do.
 func (j *Journal) checkSerial(ctx context.Context) error {
 	ours := "SERIAL"

@@ -62,11 +62,16 @@ func transient(err error) bool {
 // patiently repeats what may be repeated while the database has no time for it: many services start
 // with it, or after an outage, and all at once.
 func patiently(ctx context.Context, ask func(context.Context) error) error {
+	return patientlyWhile(ctx, passing, ask)
+}
+
+// patientlyWhile is patiently with another judgement of which errors may pass.
+func patientlyWhile(ctx context.Context, may func(error) bool, ask func(context.Context) error) error {
 	patience, cancel := context.WithTimeout(ctx, openPatience)
 	defer cancel()
 	for wait := connectFirst; ; wait = min(2*wait, connectMost) {
 		err := ask(ctx)
-		if err == nil || !passing(err) || pause(patience, wait) != nil {
+		if err == nil || !may(err) || pause(patience, wait) != nil {
 			return err
 		}
 	}
