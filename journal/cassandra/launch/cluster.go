@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -154,16 +157,24 @@ func (c *Cluster) Died() error {
 // address is the loopback address of node i.
 func address(i int) string { return "127.0.0." + strconv.Itoa(i+1) }
 
+// Ports of nodes lie below those that systems give to connections, and to who asks for any: a node takes its ports
+// seconds after they were found free, and again after it was down.
+const (
+	lowestPort  = 15000
+	highestPort = 32000
+)
+
 // freePorts finds ports that are free on the addresses of all nodes. Another
 // process may take one before a node does; the node then says so and ends.
 func freePorts(nodes, count int) ([]int, error) {
 	var ports []int
 	for range 100 * count {
-		port, err := freePort(nodes)
+		port := lowestPort + rand.IntN(highestPort-lowestPort) //nolint:gosec // no secret
+		free, err := isFree(port, nodes)
 		if err != nil {
 			return nil, err
 		}
-		if port != 0 {
+		if free && !slices.Contains(ports, port) {
 			ports = append(ports, port)
 		}
 		if len(ports) == count {
@@ -173,20 +184,17 @@ func freePorts(nodes, count int) ([]int, error) {
 	return nil, errors.New("launch: no port is free on all loopback addresses")
 }
 
-// freePort returns a port that is free on all addresses, or 0 if the one it
-// tried is not.
-func freePort(nodes int) (int, error) {
-	port := 0
+// isFree tells whether a port is free on the addresses of all nodes. That the first one cannot be had at all is an error.
+func isFree(port, nodes int) (bool, error) {
 	for i := range nodes {
 		l, err := net.Listen("tcp", net.JoinHostPort(address(i), strconv.Itoa(port)))
-		if err != nil && i > 0 {
-			return 0, nil
+		if err != nil && (i > 0 || errors.Is(err, syscall.EADDRINUSE)) {
+			return false, nil
 		}
 		if err != nil {
-			return 0, fmt.Errorf("launch: %w", err)
+			return false, fmt.Errorf("launch: %w", err)
 		}
-		defer func() { _ = l.Close() }() //nolint:revive // held until all addresses were tried
-		port = l.Addr().(*net.TCPAddr).Port
+		_ = l.Close() // it was never used
 	}
-	return port, nil
+	return true, nil
 }

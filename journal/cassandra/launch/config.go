@@ -26,7 +26,8 @@ type Config struct {
 	// HeapMiB is each node's Java heap; 512 by default. A node that runs out of it ends.
 	HeapMiB int
 	// Brief starts nodes that are not meant to run for long: with half of the CPU, as Java then optimises
-	// less, and never gets as fast as otherwise.
+	// less, and never gets as fast as otherwise. One that is alone answers late rather than not at all: there is
+	// no other one to ask.
 	Brief bool
 	// DataCenters and Racks name those of each node, the last one also of
 	// those behind it; dc1 and rack1 by default.

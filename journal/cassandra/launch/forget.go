@@ -16,7 +16,7 @@ type remover struct {
 }
 
 // Nodes that die with this process may write a little longer than it lives.
-const removal = `cat; for try in 1 2 3 4 5; do rm -rf "$0" && exit 0; sleep 1; done; exit 1`
+const removal = `cat; try=0; while [ $try -lt 60 ]; do rm -rf "$0" && exit 0; sleep 1; try=$((try+1)); done; exit 1`
 
 // makeForgotten makes a temporary folder, and what removes it.
 func makeForgotten() (string, *remover, error) {

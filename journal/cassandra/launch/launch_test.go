@@ -23,7 +23,7 @@ func within(t *testing.T) context.Context {
 func TestANodeIsPausedKilledAndRestarted(t *testing.T) {
 	c := ForTest(t, Config{Password: true, TLS: true})
 	ctx, n := within(t), c.Nodes[0]
-	if err := n.probe(ctx); err != nil {
+	if err := n.await(ctx, "it does not take CQL", n.probe); err != nil {
 		t.Error(err)
 	}
 	if err := n.Restart(ctx); err == nil {

@@ -92,8 +92,8 @@ func (n *Node) Restart(ctx context.Context) error {
 
 // start runs the node and waits until it takes CQL.
 func (n *Node) start(ctx context.Context) error {
-	if n.probe(ctx) == nil {
-		return fmt.Errorf("launch: something else takes CQL on %s: stop it, or choose another port (Config.Port; -port of the node command)", n.Address())
+	if err := n.portIsFree(); err != nil {
+		return err
 	}
 	ringDelay := 3000 // less, and a node that joins finds no seed
 	if len(n.cluster.Nodes) == 1 {
@@ -117,6 +117,15 @@ func (n *Node) start(ctx context.Context) error {
 	}
 	n.cluster.cfg.Logger.Info("Cassandra takes CQL", "address", n.Address(), "pid", n.Pid(), "log", n.Log())
 	return nil
+}
+
+// portIsFree tells early what the node would say late. It does not ask for an answer: who is there may be slow.
+func (n *Node) portIsFree() error {
+	l, err := net.Listen("tcp", n.Address())
+	if err != nil {
+		return fmt.Errorf("launch: a node cannot take CQL on %s: stop what is there, or choose another port (Config.Port; -port of the node command): %w", n.Address(), err)
+	}
+	return l.Close()
 }
 
 // between two looks at a node that is starting

@@ -45,7 +45,7 @@ type Shared struct {
 	err     error
 }
 
-// startPatience bounds the start of a cluster in tests: per node, and with the jars fetched.
+// startPatience bounds the start of a cluster in tests, for each of its nodes, which start one after the other, and with the jars fetched.
 const startPatience = 3 * time.Minute
 
 // Hosts returns where the shared node takes CQL.
@@ -66,7 +66,7 @@ func (s *Shared) Cluster(t testing.TB) *Cluster {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cluster == nil && s.err == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), startPatience) // the node outlives the test
+		ctx, cancel := context.WithTimeout(context.Background(), startPatience*time.Duration(cfg.Nodes)) // the node outlives the test
 		defer cancel()
 		s.cluster, s.err = Start(ctx, cfg)
 	}

@@ -21,8 +21,22 @@ type turn struct {
 // tests is the turn of this process. It is one for all, as the machine is.
 var tests turn
 
-// turnPatience bounds the wait for others. Then both go on: slow, but not wrong.
+// turnPatience bounds the wait for others, where half of what is left of the time of all tests is not more. Then
+// both go on: slow, and more than a small machine may bear.
 const turnPatience = 4 * time.Minute
+
+// patience is how long a test waits for others.
+func patience(t testing.TB) time.Duration {
+	limited, ok := t.(interface{ Deadline() (time.Time, bool) })
+	if !ok {
+		return turnPatience // a benchmark
+	}
+	end, ok := limited.Deadline()
+	if !ok {
+		return turnPatience
+	}
+	return max(turnPatience, time.Until(end)/2)
+}
 
 // take waits for the turn and keeps it to the test's end. A lock that cannot be had is no reason to fail.
 func (u *turn) take(t testing.TB, cache string) {
@@ -58,15 +72,15 @@ func await(t testing.TB, path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	began := time.Now()
+	began, most := time.Now(), patience(t)
 	waited := false
 	for ; !lock(file); waited = true {
 		if !waited {
 			fmt.Fprintf(os.Stderr, "WAITING: the tests of another process use Cassandra (%s)\n", path)
 		}
-		if time.Since(began) > turnPatience || t.Context().Err() != nil {
+		if time.Since(began) > most || t.Context().Err() != nil {
 			_ = file.Close()
-			return nil, fmt.Errorf("%s was locked for %s", path, turnPatience)
+			return nil, fmt.Errorf("%s was locked for %s", path, time.Since(began).Round(time.Second))
 		}
 		time.Sleep(between)
 	}

@@ -28,10 +28,8 @@ func TestTestsOfTwoProcessesTakeTurns(t *testing.T) {
 			t.Error("another process has its turn while a test is left")
 		}
 	})
-	if !free() {
-		t.Error("all tests have ended, and others have to wait")
-	}
-	// Another process has its turn, and ends.
+	// Another process has its turn, now that all tests of ours have ended, and ends. A process that another test is just
+	// starting may hold the lock a moment longer than we do.
 	theirs, err := await(t, path)
 	if err != nil {
 		t.Fatal(err)
