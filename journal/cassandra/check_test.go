@@ -64,9 +64,7 @@ func TestANewerFormatIsRefused(t *testing.T) {
 	t.Parallel()
 	cfg := fresh(t)
 	j := opened(t, cfg)
-	if err := j.session.Query("UPDATE meta SET value = '99' WHERE part = ? AND name = ? IF EXISTS", factsPart, formatFact).Exec(); err != nil {
-		t.Fatal(err)
-	}
+	execute(t, j, "UPDATE meta SET value = '99' WHERE part = ? AND name = ? IF EXISTS", factsPart, formatFact)
 	if _, err := Open(within(t), cfg); !errors.Is(err, journal.ErrFormat) {
 		t.Errorf("format 99: %v", err)
 	}

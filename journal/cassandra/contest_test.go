@@ -3,6 +3,7 @@ package cassandra
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -19,11 +20,14 @@ type contestant struct {
 	won     []journal.Header
 }
 
-// run appends until n of its records are stored or enough is closed. What it has begun it sees
+// leastWon is how many records an owner must store before it may end early.
+const leastWon = 10
+
+// run appends until n of its records are stored or, with a few, enough is closed. What it has begun it sees
 // through, for as long as ctx lasts: its outcome must be known.
 func (c *contestant) run(ctx context.Context, enough <-chan struct{}, shard uint32, n int) error {
 	claimed := false
-	for len(c.won) < n && !isOver(enough) {
+	for len(c.won) < min(n, leastWon) || len(c.won) < n && !isOver(enough) {
 		rec := c.Claim()
 		if claimed {
 			rec = c.Next(len(c.won)%3 + 1)
@@ -51,14 +55,14 @@ func isOver(enough <-chan struct{}) bool {
 	}
 }
 
-// contestTime is when a contest goes no further on a machine that is slow or busy, however little was appended.
+// contestTime is when a contest on a machine that is slow or busy goes on for those only who have stored little.
 const contestTime = 45 * time.Second
 
 // contest lets every owner append n records to each of some fresh shards, all at once, and holds
 // what is stored against what each was told.
 func contest(t *testing.T, truth journal.Journal, first, shards, n int, owners ...journal.Log) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	enough := make(chan struct{})
 	timer := time.AfterFunc(contestTime, func() { close(enough) })
@@ -86,7 +90,7 @@ func contest(t *testing.T, truth journal.Journal, first, shards, n int, owners .
 // that nobody was told of.
 func checkContest(t *testing.T, truth journal.Journal, shard uint32, contestants []*contestant) {
 	t.Helper()
-	records, err := journaltest.ReadAll(within(t), truth, shard)
+	records, err := readAll(t, truth, shard)
 	if err != nil {
 		t.Errorf("shard %d: %v", shard, err)
 		return
@@ -125,12 +129,15 @@ func ownersOfDifferentLimits(t *testing.T, cfg Config) {
 	}
 	contest(t, truth, 0, 2, 40, owners...)
 	buckets := map[int64]bool{}
-	iter := truth.session.Query("SELECT bucket FROM log WHERE shard = 0 ALLOW FILTERING").Iter()
-	var bucket int64
-	for iter.Scan(&bucket) {
-		buckets[bucket] = true
-	}
-	if err := iter.Close(); err != nil || len(buckets) < 10 {
+	err := patiently(within(t), func(ctx context.Context) error {
+		iter := truth.session.Query("SELECT bucket FROM log WHERE shard = 0 ALLOW FILTERING").WithContext(ctx).Iter()
+		var bucket int64
+		for iter.Scan(&bucket) {
+			buckets[bucket] = true
+		}
+		return iter.Close()
+	})
+	if err != nil || len(buckets) < leastWon { // the first owner opens one behind each of its records
 		t.Errorf("%d buckets, %v: the test proves little", len(buckets), err)
 	}
 }
@@ -156,10 +163,18 @@ func lostAnswers(t *testing.T, cfg Config) {
 		p.unkind.Store(true)
 	}
 	contest(t, truth, 0, 12, 150, owners...)
+	kind := func(p *proxy) bool {
+		done := p.spoilt()
+		return done.dropped == 0 || done.cut == 0 || done.delayed == 0
+	}
+	const most = 100 // contests; a slow machine needs more than the first one
+	for first := 12; first < most && slices.ContainsFunc(proxies, kind) && !t.Failed(); first++ {
+		contest(t, truth, first, 1, 2*leastWon, owners...)
+	}
 	for _, p := range proxies {
 		p.unkind.Store(false)
-		t.Logf("answers dropped %d, delayed %d, connections cut %d", p.dropped, p.delayed, p.cut)
-		if p.dropped == 0 || p.cut == 0 || p.delayed == 0 {
+		t.Logf("%+v", p.spoilt())
+		if kind(p) {
 			t.Error("the proxy was too kind: the test proves nothing")
 		}
 	}

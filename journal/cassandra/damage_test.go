@@ -12,6 +12,7 @@ import (
 
 	"github.com/skerryhq/skerry/journal"
 	"github.com/skerryhq/skerry/journal/archive"
+	"github.com/skerryhq/skerry/journal/journaltest"
 	logv1 "github.com/skerryhq/skerry/proto/skerry/log/v1"
 )
 
@@ -55,9 +56,7 @@ func TestVerifyFindsWhatWasPlantedInTheTables(t *testing.T) {
 		}
 		of := accountOf(uint32(shard))
 		statement := strings.NewReplacer("SHARD", fmt.Sprint(shard), "TYPE", blob(of.Type), "ID", blob(of.ID)).Replace(d.statement)
-		if err := j.session.Query(statement).Exec(); err != nil {
-			t.Fatalf("%s: %v", statement, err)
-		}
+		execute(t, j, statement)
 	}
 	report := verified(t, opened(t, j.cfg)) // which remembers nothing of the logs
 	for shard, d := range damages {
@@ -116,7 +115,7 @@ func writeWhole(t *testing.T, j *Journal, shard uint32) {
 			h.Events, entries = 1, [][]byte{b}
 			d.Pages = append(d.Pages, journal.Page{Of: of, First: n - 1, Last: n - 1, Body: protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), b)})
 		}
-		if _, err := j.Append(within(t), shard, journal.NewRecord(h, entries)); err != nil {
+		if _, err := journaltest.Settle(within(t), j, shard, journal.NewRecord(h, entries)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -29,9 +29,7 @@ func fill(t *testing.T, j *Journal, shard uint32, n int) *journaltest.Chain {
 // falseHint adds a hint, as a restore does that took the tables from different moments.
 func falseHint(t *testing.T, j *Journal, shard uint32, bucket uint64) {
 	t.Helper()
-	if err := j.session.Query(insertHint, int64(shard), int64(bucket)).WithContext(within(t)).Exec(); err != nil {
-		t.Fatal(err)
-	}
+	execute(t, j, insertHint, int64(shard), int64(bucket))
 }
 
 func TestAHintAtABucketThatIsNotThereHidesNothing(t *testing.T) {

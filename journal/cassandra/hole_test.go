@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,16 +73,16 @@ func TestAHoleInAnAnswerIsLookedAtAgain(t *testing.T) {
 	h := newPunch(t)
 	h.hide()
 	var once sync.Once
-	seen := false
+	var seen atomic.Bool
 	h.proxy.watch(func(frame []byte) {
 		if bytes.Contains(frame, []byte("record 3 by a")) && !bytes.Contains(frame, []byte("record 2 by a")) {
-			once.Do(func() { seen = true; h.show() }) // the node has answered; the answer is under way
+			once.Do(func() { seen.Store(true); h.show() }) // the node has answered; the answer is under way
 		}
 	})
 	records, err := h.reader.Read(within(t), 0, 2, 1<<20)
 	h.proxy.watch(nil)
-	if err != nil || len(records) != 2 || records[0].Number != 2 || !seen {
-		t.Errorf("%d records, %v; an answer had the hole: %v", len(records), err, seen)
+	if err != nil || len(records) != 2 || records[0].Number != 2 || !seen.Load() {
+		t.Errorf("%d records, %v; an answer had the hole: %v", len(records), err, seen.Load())
 	}
 }
 

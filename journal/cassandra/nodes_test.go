@@ -14,7 +14,7 @@ func TestOnlyWitnessesHaveATimeToLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	made := journal.Register{Name: "pin", Revision: 1, Attempt: journal.NewBatch(), Value: []byte("x")}
-	if _, err := j.Swap(within(t), journal.Placement, "p", made); err != nil {
+	if _, err := swapped(t, j, journal.Placement, "p", made); err != nil {
 		t.Fatal(err)
 	}
 	var left, none *int

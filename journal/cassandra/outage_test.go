@@ -43,13 +43,23 @@ func (l *load) end() {
 	l.group.Wait()
 }
 
-// goesOn waits until n more records were appended.
+// standstill is how long nothing may be appended that should be: far longer than a busy machine and the nodes need
+// to notice who is gone and who is back.
+const standstill = 2 * time.Minute
+
+// goesOn waits until n more records were appended, however slowly.
 func (l *load) goesOn(t *testing.T, n int64) {
 	t.Helper()
-	ctx := within(t)
-	for from := l.done.Load(); l.done.Load() < from+n; {
-		if pause(ctx, 10*time.Millisecond) != nil {
-			t.Fatal("appends do not go on")
+	last, moved := l.done.Load(), time.Now()
+	for end := last + n; last < end; {
+		if err := pause(t.Context(), 10*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		if now := l.done.Load(); now > last {
+			last, moved = now, time.Now()
+		}
+		if time.Since(moved) > standstill {
+			t.Fatalf("nothing was appended for %s", standstill)
 		}
 	}
 }
@@ -59,7 +69,7 @@ func (l *load) check(t *testing.T, truth journal.Journal) {
 	t.Helper()
 	l.end()
 	for shard, c := range l.all {
-		records, err := journaltest.ReadAll(within(t), truth, uint32(shard))
+		records, err := readAll(t, truth, uint32(shard))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,14 +21,15 @@ type proxy struct {
 	unkind   atomic.Bool
 	group    sync.WaitGroup
 
-	mu      sync.Mutex
-	seen    func(frame []byte) // is shown each answer before the client gets it, if it is not nil
-	random  *rand.Rand
-	open    map[net.Conn]bool
-	dropped int
-	cut     int
-	delayed int
+	mu     sync.Mutex
+	seen   func(frame []byte) // is shown each answer before the client gets it, if it is not nil
+	random *rand.Rand
+	open   map[net.Conn]bool
+	done   spoilt
 }
+
+// spoilt counts answers that were dropped and delayed, and connections that were cut.
+type spoilt struct{ dropped, cut, delayed int }
 
 // startProxy starts a proxy before a node, on that port; 0 for a free one.
 func startProxy(t testing.TB, target string, port int, seed uint64) *proxy {
@@ -61,6 +62,12 @@ func (p *proxy) show(frame []byte) {
 	if seen != nil {
 		seen(frame)
 	}
+}
+
+func (p *proxy) spoilt() spoilt {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.done
 }
 
 func (p *proxy) address() string { return p.listener.Addr().String() }
@@ -126,13 +133,13 @@ func (p *proxy) judge(opcode byte) (verdict, time.Duration) {
 	defer p.mu.Unlock()
 	switch n := p.random.IntN(1000); {
 	case n < 40:
-		p.dropped++
+		p.done.dropped++
 		return drop1, 0
 	case n < 50:
-		p.cut++
+		p.done.cut++
 		return cut, 0
 	case n < 150:
-		p.delayed++
+		p.done.delayed++
 		return delay, time.Duration(p.random.Int64N(int64(30 * time.Millisecond)))
 	}
 	return pass, 0

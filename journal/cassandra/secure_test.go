@@ -2,6 +2,7 @@ package cassandra
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"os"
@@ -22,7 +23,7 @@ func TestPasswordTLSAndPermissions(t *testing.T) {
 		if err := os.WriteFile(file, []byte(password), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		cfg, err := ParseURL("cassandra://"+cluster.Hosts()[0]+"/secure?dev=1"+options, env(UserVariable, user, PasswordFileVariable, file))
+		cfg, err := ParseURL("cassandra://"+cluster.Hosts()[0]+"/secure?dev=1&timeout="+lateAnswer.String()+options, env(UserVariable, user, PasswordFileVariable, file))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,21 +43,26 @@ func TestPasswordTLSAndPermissions(t *testing.T) {
 		}
 	}
 	for _, statement := range []string{
-		"CREATE ROLE reader WITH PASSWORD = 'secret' AND LOGIN = true",
+		"CREATE ROLE IF NOT EXISTS reader WITH PASSWORD = 'secret' AND LOGIN = true",
 		"GRANT SELECT ON KEYSPACE secure TO reader",
 	} {
-		if err := root.session.Query(statement).Exec(); err != nil {
-			t.Fatal(err)
-		}
+		execute(t, root, statement)
 	}
 	_, err := Open(within(t), parse("reader", "secret", trusted))
 	if err == nil || !strings.Contains(err.Error(), "GRANT SELECT, MODIFY") || errors.Is(err, journal.ErrRefused) {
 		t.Errorf("a user who may only read: %v", err)
 	}
-	if err := root.session.Query("GRANT MODIFY ON KEYSPACE secure TO reader").Exec(); err != nil {
+	execute(t, root, "GRANT MODIFY ON KEYSPACE secure TO reader")
+	log.Reset()
+	var reader *Journal
+	granted := func(ctx context.Context) (err error) {
+		reader, err = Open(ctx, parse("reader", "secret", trusted))
+		return err
+	}
+	if err := patientlyWhile(within(t), unauthorized, granted); err != nil { // the node remembers for a while what it allowed
 		t.Fatal(err)
 	}
-	log.Reset()
-	contest(t, root, 1, 2, 10, opened(t, parse("reader", "secret", trusted)))
+	t.Cleanup(func() { _ = reader.Close() })
+	contest(t, root, 1, 2, 10, reader)
 	t.Logf("a user of just these permissions: %s", &log)
 }

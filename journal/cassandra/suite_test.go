@@ -30,11 +30,20 @@ func TestMain(m *testing.M) {
 	// The driver lets what it does about a node's events end by itself.
 	nodes := goleak.IgnoreAnyFunction("github.com/gocql/gocql.(*Session).handleNodeEvent")
 	schema := goleak.IgnoreAnyFunction("github.com/gocql/gocql.(*Session).handleSchemaEvent") // it waits a minute for nodes that are gone
-	if err := goleak.Find(nodes, schema); err != nil && code == 0 {
+	if err := leaks(nodes, schema); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// leaks returns which goroutines stay. Those of the driver that still look for a node that is gone, or sleep, get a minute to end.
+func leaks(ignored ...goleak.Option) error {
+	for end := time.Now().Add(time.Minute); ; {
+		if err := goleak.Find(ignored...); err == nil || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 var keyspaces atomic.Int64
@@ -68,25 +77,21 @@ func onEachPaxos(t *testing.T, test func(t *testing.T, cfg Config)) {
 	}
 }
 
+// lateAnswer is the timeout of tests that are not about timeouts: a node that has to share a small machine with all these tests
+// may be silent for seconds.
+const lateAnswer = time.Minute
+
 func freshOn(t testing.TB, hosts []string) Config {
-	cfg := Config{Hosts: hosts, Keyspace: newKeyspace(), Development: true}
+	cfg := Config{Hosts: hosts, Keyspace: newKeyspace(), Development: true, Timeout: lateAnswer}
 	t.Cleanup(func() { drop(t, cfg) })
 	return cfg
 }
 
 func drop(t testing.TB, cfg Config) {
-	cfg, err := cfg.withDefaults()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.Timeout = schemaTimeout
-	session, err := connect(context.WithoutCancel(t.Context()), cfg, "")
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer session.Close()
-	if err := session.Query("DROP KEYSPACE IF EXISTS " + cfg.Keyspace).Exec(); err != nil {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 5*time.Minute)
+	defer cancel()
+	if err := DropKeyspace(ctx, cfg); err != nil {
 		t.Error(err)
 	}
 }
@@ -107,6 +112,35 @@ func opened(t testing.TB, cfg Config) *Journal {
 	}
 	t.Cleanup(func() { _ = j.Close() }) // closed by the test already, or not
 	return j
+}
+
+// execute sends a statement of the test's own, which may be repeated, until it is answered.
+func execute(t testing.TB, j *Journal, statement string, values ...any) {
+	t.Helper()
+	err := patiently(within(t), func(ctx context.Context) error { return j.session.Query(statement, values...).WithContext(ctx).Exec() })
+	if err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// swapped sends a swap until it is answered: that again has no second effect.
+func swapped(t testing.TB, j *Journal, space journal.Space, partition string, next journal.Register) (now journal.Register, err error) {
+	t.Helper()
+	err = patiently(within(t), func(ctx context.Context) (err error) {
+		now, err = j.Swap(ctx, space, partition, next)
+		return err
+	})
+	return now, err
+}
+
+// readAll reads a log to its end, however often a busy database has to be asked for it.
+func readAll(t testing.TB, j journal.Journal, shard uint32) (records []journal.Record, err error) {
+	t.Helper()
+	err = patiently(within(t), func(ctx context.Context) (err error) {
+		records, err = journaltest.ReadAll(ctx, j, shard)
+		return err
+	})
+	return records, err
 }
 
 // elsewhere are the parts of the contract that neither borders nor Paxos have a part in: they run once. Each part

@@ -45,12 +45,17 @@ type part struct {
 	run  func(t *testing.T, s Suite)
 }
 
-// timeout bounds each wait; it is far beyond what any journal needs.
+// timeout bounds each wait, where the time of all tests is not longer; it is far beyond what any journal needs on a quiet machine.
 const timeout = 2 * time.Minute
 
+// within returns a context that ends a minute before all tests do, so that what takes too long is told by name.
 func within(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	end := time.Now().Add(timeout)
+	if last, ok := t.Deadline(); ok && last.Add(-time.Minute).After(end) {
+		end = last.Add(-time.Minute)
+	}
+	ctx, cancel := context.WithDeadline(t.Context(), end)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -1,7 +1,9 @@
 package pebble
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/goleak"
@@ -11,6 +13,16 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// within returns a context for tests whose disks fail: it ends a minute before all tests do, but not before two minutes.
+func within(t *testing.T) (context.Context, context.CancelFunc) {
+	t.Helper()
+	end := time.Now().Add(2 * time.Minute)
+	if last, ok := t.Deadline(); ok && last.Add(-time.Minute).After(end) {
+		end = last.Add(-time.Minute)
+	}
+	return context.WithDeadline(t.Context(), end)
+}
 
 // opened opens a journal that the test's end closes.
 func opened(t *testing.T, cfg Config) *Journal {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -183,20 +184,10 @@ func TestDamageToAClosedJournalIsNeverASilentLoss(t *testing.T) {
 // crash left. Only the last batch may go, which nothing tells from a torn one.
 func TestDamageToACrashedLogIsNeverASilentLoss(t *testing.T) {
 	t.Parallel()
-	fs, _, want := stored(t)
-	original := files(t, fs)
+	original, want, name, last := crashedInALog(t)
 	defer unchanged(t, original, clone(original))
 	if err := outcome(t, maps.Clone(original), want); err != nil {
 		t.Fatalf("undamaged: %v", err)
-	}
-	var names []string
-	for name := range original {
-		names = append(names, name)
-	}
-	name, number := newestLog(names)
-	last := lastBatch(walFile{data: original[name], number: uint32(number)})
-	if last < 100 {
-		t.Fatalf("the newest log %s has its last batch at %d: too little to damage", name, last)
 	}
 	for seed := range uint64(rounds(150)) {
 		random := rand.New(rand.NewPCG(seed, 8))
@@ -209,6 +200,29 @@ func TestDamageToACrashedLogIsNeverASilentLoss(t *testing.T) {
 			t.Errorf("bit flipped at %d of %d (last batch at %d): %v, want ErrCorrupt", at, len(content), last, err)
 		}
 	}
+}
+
+// crashedInALog returns what a crash left, and where the last batch of its newest log begins. Now and then the log was begun
+// just before, and has too little to damage: then there is another crash.
+func crashedInALog(t *testing.T) (original map[string][]byte, want promised, name string, last int) {
+	t.Helper()
+	for range 10 {
+		var fs vfs.FS
+		fs, _, want = stored(t)
+		original = files(t, fs)
+		var number uint64
+		name, number = newestOf(original)
+		if last = lastBatch(walFile{data: original[name], number: uint32(number)}); last >= 100 {
+			return original, want, name, last
+		}
+	}
+	t.Fatalf("the newest log %s has its last batch at %d: too little to damage", name, last)
+	return nil, promised{}, "", 0
+}
+
+// newestOf returns the newest log among files.
+func newestOf(files map[string][]byte) (name string, number uint64) {
+	return newestLog(slices.Collect(maps.Keys(files)))
 }
 
 // lastBatch returns where the last readable batch begins.
@@ -227,11 +241,7 @@ func TestATornEndIsRepairedWithALineInTheLog(t *testing.T) {
 	t.Parallel()
 	fs, _, want := stored(t)
 	original := files(t, fs)
-	var names []string
-	for name := range original {
-		names = append(names, name)
-	}
-	name, number := newestLog(names)
+	name, number := newestOf(original)
 	last := lastBatch(walFile{data: original[name], number: uint32(number)})
 	torn := maps.Clone(original)
 	torn[name] = append(append([]byte{}, original[name][:last+40]...), make([]byte, 5000)...)

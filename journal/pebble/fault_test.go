@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -109,8 +108,9 @@ func TestNothingAcknowledgedIsLostOnAFailingDisk(t *testing.T) {
 		f.hit = make(chan struct{})
 		t.Run(fmt.Sprintf("%q", f.part), func(t *testing.T) {
 			t.Parallel()
-			for seed := range uint64(rounds(3)) {
-				failingRound(t, f, rand.New(rand.NewPCG(seed, 5)))
+			// What works behind the writers may do nothing in a round, and so cannot fail.
+			for seed := 0; seed < rounds(3) || f.hits.Load() == 0 && seed < 50; seed++ {
+				failingRound(t, f, rand.New(rand.NewPCG(uint64(seed), 5)))
 			}
 			if f.hits.Load() == 0 {
 				t.Error("nothing failed: the test proves nothing")
@@ -126,7 +126,7 @@ func failingRound(t *testing.T, f *failing, random *rand.Rand) {
 		t.Fatal(err)
 	}
 	l := newLoad(j, 4)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := within(t)
 	defer cancel()
 	var group sync.WaitGroup
 	l.run(ctx, &group)

@@ -47,7 +47,7 @@ func TestSwapsOnAFailingDiskAreNeitherLostNorSeenTooEarly(t *testing.T) {
 	f := &failing{part: ".log", kind: syncs, hit: make(chan struct{})}
 	mem := vfs.NewCrashableMem()
 	j := opened(t, Config{Dir: dir, FS: errorfs.Wrap(mem, f)})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := within(t)
 	defer cancel()
 	const owners, each = 3, 100
 	var swapping, reading sync.WaitGroup
