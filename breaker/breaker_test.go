@@ -50,7 +50,7 @@ func TestAClosedBreakerAllocatesNothing(t *testing.T) {
 			t.Errorf("%s: %v allocations; want at most %v", name, got, c.most)
 		}
 	}
-	open := mustBreaker(t, breaker.Settings{MaxFailures: 1})
+	open := mustBreaker(t, breaker.Settings{MaxFailures: 1, ResetTimeout: time.Hour})
 	if _, err := breaker.Do(ctx, open, fail); err == nil {
 		t.Fatal("no failure")
 	}

@@ -20,7 +20,7 @@ func (d *declined) Error() string { return "declined: " + d.why }
 
 // A call that fails too often is not made any more; the error says when to come again.
 func ExampleDo() {
-	payments, err := breaker.New(breaker.Config{ID: "payments", Settings: breaker.Settings{MaxFailures: 3}, Logger: quiet})
+	payments, err := breaker.New(breaker.Config{ID: "payments", Settings: breaker.Settings{MaxFailures: 3, ResetTimeout: time.Minute}, Logger: quiet})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -31,7 +31,7 @@ func ExampleDo() {
 		var refused *breaker.Error
 		switch {
 		case errors.As(err, &refused) && refused.Refused(): // it was not made
-			fmt.Println("refused; again after", refused.RetryAfter().Round(time.Second))
+			fmt.Println("refused; again within a minute:", refused.RetryAfter() <= time.Minute)
 		case errors.Is(err, breaker.ErrTimeout): // it may have had an effect: repeat it with the same key only
 		case err != nil:
 			fmt.Println("failed:", err)
@@ -41,7 +41,7 @@ func ExampleDo() {
 	// failed: connection refused
 	// failed: connection refused
 	// failed: connection refused
-	// refused; again after 15s
+	// refused; again within a minute: true
 }
 
 // An answer that the caller does not like is an answer: the service is well.

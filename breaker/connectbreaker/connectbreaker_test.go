@@ -96,7 +96,7 @@ func service(t *testing.T) (url string, calls *atomic.Int32) {
 func TestUnaryCalls(t *testing.T) {
 	t.Parallel()
 	url, calls := service(t)
-	i, group := mustInterceptor(t, breaker.Settings{MaxFailures: 2})
+	i, group := mustInterceptor(t, breaker.Settings{MaxFailures: 2, CallTimeout: time.Hour, ResetTimeout: time.Hour})
 	client := connect.NewClient[text, text](http.DefaultClient, url+charge, connect.WithInterceptors(i))
 	for _, ask := range []string{"ok", "not_found", "unavailable", "resource_exhausted", "internal", "unavailable"} {
 		_, err := client.CallUnary(t.Context(), connect.NewRequest(&text{Value: ask}))
@@ -132,7 +132,7 @@ func TestStreams(t *testing.T) {
 		"unavailable": {0, connect.CodeUnavailable, breaker.Counts{Failed: 1, Opened: 1}},
 		"late":        {1, connect.CodeUnavailable, breaker.Counts{Succeeded: 1}},
 	} {
-		i, group := mustInterceptor(t, breaker.Settings{MaxFailures: 1})
+		i, group := mustInterceptor(t, breaker.Settings{MaxFailures: 1, CallTimeout: time.Hour, ResetTimeout: time.Hour})
 		client := connect.NewClient[text, text](http.DefaultClient, url+watch, connect.WithInterceptors(i))
 		messages, err := receive(t, client, ask)
 		if messages != want.messages || want.code == 0 && err != nil || want.code != 0 && connect.CodeOf(err) != want.code {

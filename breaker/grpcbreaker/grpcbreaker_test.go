@@ -102,7 +102,7 @@ func dial(t *testing.T, i *grpcbreaker.Interceptor) *grpc.ClientConn {
 
 func TestUnaryCalls(t *testing.T) {
 	t.Parallel()
-	i, group := mustInterceptor(t, breaker.Settings{MaxFailures: 2})
+	i, group := mustInterceptor(t, breaker.Settings{MaxFailures: 2, CallTimeout: time.Hour, ResetTimeout: time.Hour})
 	conn := dial(t, i)
 	for _, ask := range []string{"OK", "NotFound", "Unavailable", "ResourceExhausted", "Internal", "Unavailable"} {
 		err := conn.Invoke(t.Context(), charge, &text{Value: ask}, &text{})
@@ -149,7 +149,7 @@ func TestStreams(t *testing.T) {
 		"Unavailable": {0, codes.Unavailable, breaker.Counts{Failed: 1, Opened: 1}},
 		"late":        {1, codes.Unavailable, breaker.Counts{Succeeded: 1}},
 	} {
-		i, group := mustInterceptor(t, breaker.Settings{MaxFailures: 1})
+		i, group := mustInterceptor(t, breaker.Settings{MaxFailures: 1, CallTimeout: time.Hour, ResetTimeout: time.Hour})
 		conn := dial(t, i)
 		messages, err := receive(t, conn, ask)
 		if messages != want.messages || status.Code(err) != want.code {

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -19,7 +21,23 @@ import (
 	"github.com/skerryhq/skerry/breaker/httpbreaker"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := leaks(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// leaks returns which goroutines stay. Those of connections that were closed get a minute to end.
+func leaks() error {
+	for end := time.Now().Add(time.Minute); ; {
+		if err := goleak.Find(); err == nil || time.Now().After(end) {
+			return err
+		}
+	}
+}
 
 // roundTrip is a service without a network, so that it can live on fake time.
 type roundTrip func(*http.Request) (*http.Response, error)
@@ -191,7 +209,7 @@ func (c *closing) Close() error { c.closed = true; return nil }
 func TestARefusedRequestIsNotSent(t *testing.T) {
 	t.Parallel()
 	sent := 0
-	client, _ := mustTransport(t, breaker.Settings{MaxFailures: 1}, roundTrip(func(*http.Request) (*http.Response, error) {
+	client, _ := mustTransport(t, breaker.Settings{MaxFailures: 1, ResetTimeout: time.Hour}, roundTrip(func(*http.Request) (*http.Response, error) {
 		sent++
 		return answer(500, bytes.NewReader(nil)), nil
 	}))
@@ -236,7 +254,7 @@ func TestOverTheNetwork(t *testing.T) {
 	defer server.Close()
 	base := http.DefaultTransport.(*http.Transport).Clone()
 	defer base.CloseIdleConnections()
-	client, group := mustTransport(t, breaker.Settings{}, base)
+	client, group := mustTransport(t, breaker.Settings{CallTimeout: time.Hour}, base)
 	for range 3 {
 		resp, err := client.Post(server.URL, "text/plain", strings.NewReader("hello"))
 		if err != nil {

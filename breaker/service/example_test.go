@@ -19,8 +19,7 @@ func ExampleNew() {
 		fmt.Fprintf(w, "charged once for %s", r.Header.Get("Idempotency-Key"))
 	}))
 	defer up.Close()
-	down := httptest.NewServer(nil)
-	down.Close()
+	const down = "127.0.0.1:1" // where nobody listens
 
 	group, err := breaker.NewGroup(breaker.GroupConfig{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -28,7 +27,7 @@ func ExampleNew() {
 		return
 	}
 	services, err := service.New(service.Config{
-		Resolver: service.Static{"payments": {down.Listener.Addr().String(), up.Listener.Addr().String()}},
+		Resolver: service.Static{"payments": {down, up.Listener.Addr().String()}},
 		Breakers: group,
 	})
 	if err != nil {
