@@ -54,7 +54,7 @@ func (h *hub) resume(ctx context.Context, c *client, maxBehind int) (missed []*b
 func (h *hub) await(ctx context.Context, p position) error {
 	late := time.NewTimer(tokenWait)
 	defer late.Stop()
-	for {
+	for patient := false; ; {
 		h.mu.Lock()
 		_, ahead := p.behind(h.at)
 		if !ahead {
@@ -69,11 +69,25 @@ func (h *hub) await(ctx context.Context, p position) error {
 		select {
 		case <-moved:
 		case <-late.C:
-			return errTooFarBehind // of a future that never came: a journal that was set back
+			if patient || !h.committed(p) {
+				return errTooFarBehind // of a future that never came: a journal that was set back
+			}
+			patient = true // the stream itself is slow: to load everything anew would not help it
+			late.Reset(slowWait)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// committed tells whether the logs reach as far as a position.
+func (h *hub) committed(p position) bool {
+	for shard, offset := range p {
+		if head, _ := h.source.Head(uint32(shard)); head.NextOffset() <= offset {
+			return false
+		}
+	}
+	return true
 }
 
 // gaps lists the shards whose kept batches begin after a position.

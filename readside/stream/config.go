@@ -85,8 +85,10 @@ const (
 	maxReads = 8
 	// readAgainAfter is the wait after a log could not be read.
 	readAgainAfter = time.Second
-	// tokenWait is how long a client waits for the stream to reach its token.
+	// tokenWait is how long a client waits for the stream to reach its token, and slowWait how much longer if the journal
+	// has what the token names, so that it is the stream which is behind.
 	tokenWait = time.Second
+	slowWait  = 10 * time.Second
 )
 
 // filled returns the config with defaults, or an error that names the wrong field.

@@ -76,6 +76,28 @@ func TestATokenMayBeAMomentAhead(t *testing.T) {
 	})
 }
 
+// On a busy machine the stream may be behind the journal for longer than that. Who has a token of the journal waits.
+func TestAStreamThatIsSlowTellsNobodyToLoadEverything(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		source := newTwin(2)
+		s := newStream(t, configOf(source))
+		keep, _ := connect(t, s, "/", "")
+		keep.awaitID(t)
+		source.fail(errBroken) // nothing can be read
+		source.commit(t, 0, bid("a", 1, 2))
+		p, _ := connect(t, s, "/?after=h1.0:1", "")
+		if m, err := p.block(); err != nil || p.retry != "500" {
+			t.Fatalf("%+v, %v", m, err)
+		}
+		time.Sleep(5 * time.Second)
+		source.fail(nil)
+		if got := brief(p.rows(t, 1)); got != "a@2=2" || s.Stats().Resets != 0 {
+			t.Errorf("it got %s, after %d resets", got, s.Stats().Resets)
+		}
+	})
+}
+
 func TestTheHeaderIsYoungerThanTheURL(t *testing.T) {
 	t.Parallel()
 	source := newTwin(1)
