@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,7 +56,10 @@ func (d *defects) processor(name string, db *sql.DB) readside.Processor {
 }
 
 func quick(log readside.Source, processors ...readside.Processor) readside.Config {
-	return readside.Config{Source: log, Processors: processors, MaxAttempts: 3, MinBackoff: 100 * time.Microsecond, MaxBackoff: time.Millisecond}
+	return readside.Config{
+		Source: log, Processors: processors, MaxAttempts: 3, MinBackoff: 100 * time.Microsecond, MaxBackoff: time.Millisecond,
+		HandlerTimeout: patience, // a busy machine makes no handler slow
+	}
 }
 
 func status(t testing.TB, r *readside.Runner, processor string) *adminv1.Processor {
@@ -303,8 +307,14 @@ func TestHandlerOverTheDeadlineIsNamedAndCounted(t *testing.T) {
 				})
 				close(release)
 				await(t, r, "balances", token)
-				if s := status(t, r, "balances"); s.GetSlowHandlers() == 0 || (heeds && s.GetParkedEntities() != 1) {
-					t.Errorf("%d slow handlers and %d parked entities", s.GetSlowHandlers(), s.GetParkedEntities())
+				parked, err := r.Parked(t.Context(), "balances")
+				if err != nil {
+					t.Fatal(err)
+				}
+				// On a busy machine the well one may have been too slow as well.
+				of := slices.ContainsFunc(parked.GetEntities(), func(e *adminv1.ParkedEntity) bool { return e.GetId() == "bob" })
+				if s := status(t, r, "balances"); s.GetSlowHandlers() == 0 || heeds && !of {
+					t.Errorf("%d slow handlers; parked is %v", s.GetSlowHandlers(), parked)
 				}
 			})
 		}

@@ -240,11 +240,11 @@ func (m *model) repair(runners []*readside.Runner) {
 		m.log.Serve(uint32(n), true)
 	}
 	r := start(m.t, m.cfg)
-	for end := within(m.t); ; {
+	for end, last := within(m.t), error(nil); ; {
 		ctx, cancel := context.WithTimeout(m.t.Context(), 50*time.Millisecond)
 		err := r.WaitFor(ctx, "history", m.log.Token())
 		cancel()
-		parked, listErr := r.Parked(within(m.t), "history")
+		parked, listErr := r.Parked(m.t.Context(), "history")
 		if listErr != nil {
 			m.t.Fatal(listErr)
 		}
@@ -252,12 +252,13 @@ func (m *model) repair(runners []*readside.Runner) {
 			break
 		}
 		for _, e := range parked.GetEntities() {
-			if err := r.Retry(within(m.t), "history", e.GetType(), e.GetId()); err != nil && !errors.Is(err, readside.ErrNotParked) {
-				m.t.Fatal(err)
+			// A session that was lost before may still hold a row: then it is asked once more.
+			if err := r.Retry(end, "history", e.GetType(), e.GetId()); err != nil && !errors.Is(err, readside.ErrNotParked) {
+				last = err
 			}
 		}
 		if end.Err() != nil {
-			m.t.Fatal("it did not catch up")
+			m.t.Fatalf("it did not catch up; the last retry that failed: %v", last)
 		}
 	}
 	await(m.t, r, "balances", m.log.Token())

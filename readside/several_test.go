@@ -3,11 +3,13 @@ package readside_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/skerryhq/skerry/journal"
+	adminv1 "github.com/skerryhq/skerry/proto/skerry/admin/v1"
 	"github.com/skerryhq/skerry/readside"
 	"github.com/skerryhq/skerry/readside/readsidetest"
 )
@@ -19,8 +21,17 @@ func pair(t *testing.T, log *readsidetest.Log, db rows, d *defects) (follows, id
 	t.Helper()
 	follows = start(t, quick(log, d.processor("balances", db.Write())))
 	idles = start(t, quick(log, d.processor("balances", db.Write())))
-	idles.Assign([]uint32{})
+	idle(t, idles, "balances")
 	return follows, idles
+}
+
+// idle lets a runner follow nothing, and waits until that is so.
+func idle(t *testing.T, r *readside.Runner, processor string) {
+	t.Helper()
+	r.Assign([]uint32{})
+	until(t, "it follows nothing", func() bool {
+		return !slices.ContainsFunc(status(t, r, processor).GetShards(), func(s *adminv1.ProcessorShard) bool { return s.GetState() != "elsewhere" })
+	})
 }
 
 func TestANodeWaitsForWhatAnotherFollows(t *testing.T) {
@@ -87,7 +98,11 @@ func TestStatusIsOfAllShardsOnAnyNode(t *testing.T) {
 		follows, idles := pair(t, log, db, d)
 		log.Store("account", accountIn(log, 0), payment(1))
 		await(t, follows, "balances", log.Store("account", accountIn(log, 1), payment(1)))
-		got := status(t, idles, "balances")
+		var got *adminv1.Processor
+		until(t, "the idle node has read what the database tells", func() bool {
+			got = status(t, idles, "balances")
+			return len(got.GetShards()) > 0
+		})
 		if n := len(got.GetShards()); n != 2 || got.GetLagEvents() != 0 || got.GetParkedCommands() != 1 || got.GetParkedEntities() != 1 {
 			t.Fatalf("the idle node tells %v", got)
 		}
@@ -100,7 +115,11 @@ func TestStatusIsOfAllShardsOnAnyNode(t *testing.T) {
 			t.Fatal(err)
 		}
 		log.Store("account", accountIn(log, 0), payment(1))
-		if got := status(t, idles, "balances"); got.GetState() != "paused" || got.GetLagEvents() != 1 || got.GetLagMs() < 0 {
+		until(t, "the idle node has read that it is paused", func() bool {
+			got = status(t, idles, "balances")
+			return got.GetState() == "paused" && len(got.GetShards()) > 0
+		})
+		if got.GetLagEvents() != 1 || got.GetLagMs() < 0 {
 			t.Errorf("while it is paused the idle node tells %v", got)
 		}
 	})
@@ -139,7 +158,7 @@ func TestAShardThatIsFullOfParkedCommandsGoesOnAfterARetryElsewhere(t *testing.T
 		cfg := quick(log, d.processor("balances", db.Write()))
 		cfg.MaxParked = 3
 		follows, idles := start(t, cfg), start(t, cfg)
-		idles.Assign([]uint32{})
+		idle(t, idles, "balances")
 		many(log, "bob", 5, 1)
 		until(t, "the shard is blocked", func() bool { return status(t, follows, "balances").GetShards()[0].GetState() == "blocked" })
 		d.set("bob", nil)

@@ -13,16 +13,21 @@ import (
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if code == 0 {
-		// The host of the example: the first dead letter of its actor system starts a goroutine
-		// that ends by itself after one second.
-		time.Sleep(1200 * time.Millisecond)
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
+	if err := leaks(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
 	}
 	os.Exit(code)
+}
+
+// leaks returns which goroutines stay. They get a minute to end: the first dead letter of the actor system of the example's host
+// starts one that ends by itself after one second.
+func leaks() error {
+	for end := time.Now().Add(time.Minute); ; {
+		if err := goleak.Find(); err == nil || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 // quiet is for tests of what is logged as an error.

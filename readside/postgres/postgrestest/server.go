@@ -23,6 +23,7 @@ type Server struct {
 	install install
 	dir     string
 	port    int
+	free    func() // gives the port back
 	process *process
 	schemas atomic.Int64
 }
@@ -37,7 +38,7 @@ const (
 )
 
 // patience bounds the start of a server, its first one apart: that makes its data folder.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // start makes a data folder and runs a server on it.
 func start(ctx context.Context) (*Server, error) {
@@ -83,28 +84,22 @@ func (s *Server) initialise(ctx context.Context) error {
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
-// runAnywhere runs the server on a free port. PostgreSQL cannot choose one by itself, and another process may take
-// the one that was free a moment ago.
+// runAnywhere runs the server on a free port: PostgreSQL cannot choose one by itself. Where none can be reserved, another process
+// may take it first.
 func (s *Server) runAnywhere(ctx context.Context) error {
 	const attempts = 5
 	var err error
 	for range attempts {
-		if s.port, err = freePort(ctx); err != nil {
+		if s.port, s.free, err = reserve(); err != nil {
 			return err
 		}
 		if err = s.run(ctx); err == nil || ctx.Err() != nil {
 			return err
 		}
+		s.free()
+		s.free = nil
 	}
 	return err
-}
-
-func freePort(ctx context.Context) (int, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", serverHost+":0")
-	if err != nil {
-		return 0, err
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
 
 // run starts the server. Deadlocks are found sooner than by default, since tests provoke them.
@@ -202,6 +197,9 @@ func (s *Server) stop() error {
 		default:
 			_ = s.process.end(syscall.SIGQUIT) // its folder goes anyway
 		}
+	}
+	if s.free != nil {
+		s.free()
 	}
 	return os.RemoveAll(s.dir)
 }
