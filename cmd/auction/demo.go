@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/skerryhq/skerry/cmd/auction/internal/client"
 	"github.com/skerryhq/skerry/cmd/auction/internal/demo"
@@ -34,14 +33,15 @@ func runDemo(ctx context.Context, p program) error {
 	}
 	s.AcceptClock = true                         // it is no matter if the demo was last run a week ago
 	s.LogLevel = max(s.LogLevel, slog.LevelWarn) // the terminal belongs to the picture
-	if *bound > 0 {
-		var done context.CancelFunc
-		ctx, done = context.WithTimeout(ctx, *bound)
-		defer done()
-	}
 	return withNodes(ctx, p, s, func(n *nodeGroup) error {
+		ctx := ctx
+		if *bound > 0 { // the start does not count
+			var done context.CancelFunc
+			ctx, done = context.WithTimeout(ctx, *bound)
+			defer done()
+		}
 		svc := n.first()
-		h := &http.Client{Timeout: 10 * time.Second}
+		h := &http.Client{Timeout: demo.Patience}
 		defer h.CloseIdleConnections()
 		terminal := p.isTerminal(p.out)
 		if terminal {

@@ -220,7 +220,7 @@ func (o *ordering) run(ctx context.Context, x order) error {
 		if err := x.give(ctx, of); err != nil {
 			return err
 		}
-		if err := awaitRead(ctx, of, x); err != nil {
+		if err := awaitRead(ctx, of, x, max(readPatience, *o.wait)); err != nil {
 			return err
 		}
 		left, hopeless, err := o.watch(ctx, of, x)
@@ -252,20 +252,20 @@ func (o *ordering) tell(x order, left int, hopeless string) error {
 }
 
 const (
-	// readPatience is how long a stored order may take to be read by the node that took it.
+	// readPatience is how long a stored order may take to be read by the node that took it, where nobody waits longer.
 	readPatience = 10 * time.Second
 	pollPause    = 100 * time.Millisecond
 )
 
 // awaitRead waits until the node that took the order has read it.
-func awaitRead(ctx context.Context, of *admin.Client, x order) error {
-	ctx, cancel := context.WithTimeout(ctx, readPatience)
+func awaitRead(ctx context.Context, of *admin.Client, x order, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for why := ""; ; {
 		m, err := of.Members(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return fmt.Errorf("the order is stored, but %s has not read it within %v. %s", of.Addr, readPatience, why)
+			return fmt.Errorf("the order is stored, but %s has not read it within %v. %s", of.Addr, patience, why)
 		case err != nil:
 			return fmt.Errorf("the order is stored, but the node does not tell what it makes of it: %w", err)
 		case x.isRead(m):
@@ -286,12 +286,15 @@ func (o *ordering) watch(ctx context.Context, of *admin.Client, x order) (left i
 			return 0, "", fmt.Errorf("the order is stored, but the node does not tell how it goes: %w", err)
 		}
 		left, hopeless = x.left(p)
-		if left == 0 || hopeless != "" || !time.Now().Before(until) {
+		if left == 0 || hopeless != "" || *o.wait <= 0 {
 			return left, hopeless, nil
 		}
 		if left != shown {
 			shown = left
 			_, _ = fmt.Fprintf(o.t.err, "%s left\n", shardsOf(left))
+		}
+		if !time.Now().Before(until) {
+			return left, hopeless, nil
 		}
 		rest(ctx, max(pollPause, 5*time.Since(asked))) // thousands of shards are some work to tell
 	}

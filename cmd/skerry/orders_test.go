@@ -38,6 +38,7 @@ func TestWaitForAnOrderEndsAndTellsHowFarItCame(t *testing.T) {
 		out, told string
 	}{
 		"drain b -wait 300ms": {exitFailed, "", "2 shards left\nskerry: the order is stored and obeyed, but after 300ms 2 shards are not yet where wanted: see skerry shards -moving\n"},
+		"drain b -wait 1ns":   {exitFailed, "", "2 shards left\nskerry: the order is stored and obeyed, but after 1ns 2 shards are not yet where wanted: see skerry shards -moving\n"}, // over before the first look
 		"drain b":             {exitOK, "b is being drained, until undrain: 2 shards are still there\n", ""},
 	} {
 		var out, told strings.Builder

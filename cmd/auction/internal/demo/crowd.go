@@ -94,7 +94,7 @@ func (c *crowd) lot(n int) string { return fmt.Sprintf("%s-%04d", c.name, n+1) }
 
 // send takes a lot's no for an answer: a bid that is made blindly is often too low.
 func (c *crowd) send(ctx context.Context, n int, key string, cmd proto.Message) error {
-	answer, cancel := context.WithTimeout(ctx, patience)
+	answer, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
 	_, err := c.cfg.Client.Command(answer, c.lot(n), key, cmd)
 	if ctx.Err() != nil {

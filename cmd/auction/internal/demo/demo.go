@@ -31,8 +31,10 @@ const (
 	pauseMost = 1600 * time.Millisecond // between two bids; at least a quarter of it
 	gavel     = 2 * time.Second         // between two words of the clerk
 	applause  = 5 * time.Second         // between two rounds
-	patience  = 10 * time.Second        // for one answer
 )
+
+// Patience is how long the demo waits for one answer: the machine may be busy.
+const Patience = time.Minute
 
 // sale is the sale that the live lots are called up in.
 const sale = "today"

@@ -67,13 +67,13 @@ func does(who, verb string) string {
 }
 
 func (h *house) ask(ctx context.Context, lot string) (client.Answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
 	return h.Client.Lot(ctx, lot, 0)
 }
 
 func (h *house) command(ctx context.Context, lot, key string, cmd proto.Message) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
 	_, err := h.Client.Command(ctx, lot, key, cmd)
 	return err
@@ -81,7 +81,7 @@ func (h *house) command(ctx context.Context, lot, key string, cmd proto.Message)
 
 // callUp puts a live lot on the block. The sale says no if it is there already, from before a restart.
 func (h *house) callUp(ctx context.Context, lot string) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
 	return notRejected(h.Client.CallUp(ctx, sale, "call-"+lot, lot))
 }

@@ -51,7 +51,7 @@ const (
 	maxFaultRate = 20_000
 	maxPhase     = time.Hour
 	// stepPatience bounds each step of a fault: a node that leaves, or that joins.
-	stepPatience = time.Minute
+	stepPatience = 5 * time.Minute
 )
 
 // Check tells what is wrong with the measurement.

@@ -192,7 +192,7 @@ func (w *way) run(ctx context.Context, from entity.Caller, payload int, length t
 	var running sync.WaitGroup
 	for c := range w.callers {
 		running.Go(func() {
-			for i := c; ctx.Err() == nil && time.Since(begin) < length; i += w.callers {
+			for i := c; ctx.Err() == nil && (i == c || time.Since(begin) < length); i += w.callers { // once at least: none is no figure
 				at := time.Now()
 				if err := put(ctx, from, w.ids[i%len(w.ids)], content); err != nil {
 					cancel(fmt.Errorf("a command failed, so nothing was measured: %w", err))

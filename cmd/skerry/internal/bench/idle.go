@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"time"
 	"unsafe"
 
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -15,12 +16,15 @@ import (
 // idleEntities is how many entities are made live to see what one costs.
 const idleEntities = 20_000
 
+// idleForGood keeps all of them live however long it takes to make them so.
+const idleForGood = 24 * time.Hour
+
 // IdleBytes returns the heap that a live idle entity takes beside its state, its
 // window empty. A query makes an entity live without storing anything, so the
 // heap of the in-memory journal below does not grow meanwhile.
 func IdleBytes(ctx context.Context, s Setup) (bytes float64, err error) {
 	s.Journal, s.OneBatchPerShard = Memory, false
-	n, err := s.start(ctx, "", ledgers, nil)
+	n, err := s.start(ctx, "", ledgers, func(c *entity.Config) { c.IdleAfter = idleForGood })
 	if err != nil {
 		return 0, err
 	}

@@ -123,7 +123,9 @@ func (p *pacer) run(ctx context.Context) error {
 	defer working.Wait()
 	begin := time.Now()
 	measured := begin.Add(p.lag.Warm)
-	for elapsed := time.Duration(0); elapsed < p.lag.Warm+p.lag.For; elapsed = time.Since(begin) {
+	whole := p.lag.Warm + p.lag.For
+	for elapsed := time.Duration(0); elapsed < whole; {
+		elapsed = min(time.Since(begin), whole) // so that all are sent, also by a machine that stood still at the end
 		for due := uint64(elapsed.Seconds() * float64(p.lag.Rate)); p.sent < due; p.sent++ {
 			id := entityID(int(p.sent) % p.lag.Entities)
 			working.Go(func() {

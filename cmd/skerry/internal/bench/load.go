@@ -111,6 +111,7 @@ func (l Load) loop(ctx context.Context, n *node) (w window) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var phase atomic.Int32
+	var answered atomic.Bool
 	callers := make([]*caller, l.Callers)
 	ids := l.ids()
 	payload := randomBytes(l.Payload)
@@ -119,12 +120,12 @@ func (l Load) loop(ctx context.Context, n *node) (w window) {
 		c := &caller{node: n, ids: ids, payload: payload, draw: l.draw(uint64(i), len(ids))}
 		callers[i] = c
 		running.Go(func() {
-			if err := c.run(ctx, &phase); err != nil {
+			if err := c.run(ctx, &phase, &answered); err != nil {
 				cancel(err)
 			}
 		})
 	}
-	w = l.watch(ctx, n, &phase)
+	w = l.watch(ctx, n, &phase, &answered)
 	phase.Store(stopped)
 	running.Wait()
 	if err := context.Cause(ctx); err != nil {
@@ -137,8 +138,8 @@ func (l Load) loop(ctx context.Context, n *node) (w window) {
 }
 
 // watch lets the callers warm up, takes the time of the measurement, and what the
-// process and the logs did in it.
-func (l Load) watch(ctx context.Context, n *node, phase *atomic.Int32) (w window) {
+// process and the logs did in it. The measurement goes on until something was answered: nothing is no figure.
+func (l Load) watch(ctx context.Context, n *node, phase *atomic.Int32, answered *atomic.Bool) (w window) {
 	if w.err = pause(ctx, l.Warm); w.err != nil {
 		return w
 	}
@@ -152,6 +153,9 @@ func (l Load) watch(ctx context.Context, n *node, phase *atomic.Int32) (w window
 	}
 	phase.Store(measuring)
 	w.err = pause(ctx, l.For)
+	for w.err == nil && !answered.Load() {
+		w.err = pause(ctx, pace)
+	}
 	phase.Store(stopped)
 	w.elapsed, w.cpu = time.Since(begin), cpuTime()-cpu
 	after, err := l.databaseTime()
@@ -195,7 +199,8 @@ type caller struct {
 	latency histogram
 }
 
-func (c *caller) run(ctx context.Context, phase *atomic.Int32) error {
+// run sends until the phase is stopped; answered tells that a command was measured.
+func (c *caller) run(ctx context.Context, phase *atomic.Int32, answered *atomic.Bool) error {
 	for phase.Load() != stopped {
 		begin := time.Now()
 		id := c.ids[c.draw()]
@@ -204,6 +209,9 @@ func (c *caller) run(ctx context.Context, phase *atomic.Int32) error {
 		}
 		if phase.Load() == measuring {
 			c.latency.record(time.Since(begin))
+			if !answered.Load() { // it is read much and written once
+				answered.Store(true)
+			}
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -111,16 +112,24 @@ func (t *trial) answered(e episode) (first, all float64, struck int) {
 	return (earliest - e.began).Seconds(), (latest - e.began).Seconds(), len(answers)
 }
 
-// totalsOf asks each entity how many events it has.
+// totalsOf asks each entity how many events it has. One whose shard nobody serves yet is asked again: the
+// measurement may have ended before others have taken it over.
 func totalsOf(ctx context.Context, through entity.Caller, entities int) ([]uint64, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, restPatience, fmt.Errorf("not all entities answered within %v", restPatience))
+	defer cancel()
 	all := make([]uint64, entities)
 	err := inParallel(ctx, len(all), func(ctx context.Context, i int) error {
-		got, err := balance.Ask(ctx, ledgers.Ref(through, entityID(i)), &emptypb.Empty{})
-		if err != nil {
-			return fmt.Errorf("after the fault, entity %s: %w", entityID(i), err)
+		for {
+			got, err := balance.Ask(ctx, ledgers.Ref(through, entityID(i)), &emptypb.Empty{})
+			if err == nil {
+				all[i] = uint64(got.GetValue()) //nolint:gosec // a count
+				return nil
+			}
+			passing := errors.Is(err, entity.ErrUnavailable) || errors.Is(err, entity.ErrBusy) || errors.Is(err, entity.ErrUnknownOutcome)
+			if !passing || pause(ctx, ownsPause) != nil {
+				return fmt.Errorf("after the fault, entity %s: %w", entityID(i), err)
+			}
 		}
-		all[i] = uint64(got.GetValue()) //nolint:gosec // a count
-		return nil
 	})
 	return all, err
 }

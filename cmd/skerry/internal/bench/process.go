@@ -166,7 +166,7 @@ const (
 	// restFor is how long nothing may move for a cluster at rest.
 	restFor = 500 * time.Millisecond
 	// restPatience bounds the wait for it.
-	restPatience = time.Minute
+	restPatience = 5 * time.Minute
 )
 
 // rest waits until each shard is served by one member and each member serves some.

@@ -50,7 +50,7 @@ func (t *trial) kill(number int) error {
 }
 
 // pausePatience bounds how long the system may take to stop a process.
-const pausePatience = 5 * time.Second
+const pausePatience = time.Minute
 
 func (t *trial) pause(ctx context.Context, number int) error {
 	p := t.crew.members[number]

@@ -96,13 +96,18 @@ func (t Takeover) write(ctx context.Context, n *node, events int) error {
 
 // look makes an owner that was overtaken notice it.
 func (t Takeover) look(ctx context.Context, n *node) error {
-	switch err := put(ctx, n, entityID(0), []byte("late")); {
-	case err == nil:
-		return errors.New("an owner that was overtaken has answered")
-	case !errors.Is(err, entity.ErrUnavailable):
-		return fmt.Errorf("an owner that was overtaken: %w", err)
+	ctx, cancel := context.WithTimeout(ctx, stopPatience)
+	defer cancel()
+	for {
+		switch err := put(ctx, n, entityID(0), []byte("late")); {
+		case err == nil:
+			return errors.New("an owner that was overtaken has answered")
+		case errors.Is(err, entity.ErrUnavailable):
+			return nil
+		case !errors.Is(err, entity.ErrUnknownOutcome) || pause(ctx, pace) != nil: // else the database had no time to tell
+			return fmt.Errorf("an owner that was overtaken: %w", err)
+		}
 	}
-	return nil
 }
 
 // flushing makes hosts keep the tail, but the last one.
