@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -83,7 +84,9 @@ func bigStop(t *testing.T, svc *Service) {
 }
 
 func open(t *testing.T, svc *Service, id string) {
-	_, err := auction.OpenLot.Ask(t.Context(), auction.Lots.Ref(svc.entities.host, id), &auctionv1.OpenLot{Title: "A lamp", OpeningCents: 100}, entity.Key("open"))
+	ctx, done := context.WithTimeout(t.Context(), patience)
+	defer done()
+	_, err := auction.OpenLot.Ask(ctx, auction.Lots.Ref(svc.entities.host, id), &auctionv1.OpenLot{Title: "A lamp", OpeningCents: 100}, entity.Key("open"))
 	if err != nil {
 		t.Error(err)
 	}
@@ -91,7 +94,9 @@ func open(t *testing.T, svc *Service, id string) {
 
 func bidOn(t *testing.T, svc *Service, id string, n int) {
 	bid := &auctionv1.PlaceBid{Bidder: fmt.Sprint("bidder-", n%7), AmountCents: int64(100 + 10*n)}
-	if _, err := auction.PlaceBid.Ask(t.Context(), auction.Lots.Ref(svc.entities.host, id), bid, entity.Key(fmt.Sprint("bid-", n))); err != nil {
+	ctx, done := context.WithTimeout(t.Context(), patience)
+	defer done()
+	if _, err := auction.PlaceBid.Ask(ctx, auction.Lots.Ref(svc.entities.host, id), bid, entity.Key(fmt.Sprint("bid-", n))); err != nil {
 		t.Error(err)
 	}
 }

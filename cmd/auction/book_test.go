@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -204,25 +202,13 @@ func (l *lotBook) check(k *killer) {
 // row asks the read model for what has been seen of the lot already.
 func (l *lotBook) row(k *killer, seen string) *auctionv1.LotRow {
 	k.t.Helper()
-	req, err := http.NewRequestWithContext(k.t.Context(), http.MethodGet, k.process.http+"/v1/lots/"+l.id, nil)
+	ctx, done := context.WithTimeout(k.t.Context(), patience)
+	defer done()
+	row, err := k.client().Row(ctx, l.id, seen)
 	if err != nil {
-		k.t.Fatal(err)
+		k.t.Fatalf("lot %s: the read model: %v", l.id, err)
 	}
-	req.Header.Set("Skerry-Token", seen)
-	resp, err := k.http.Do(req)
-	if err != nil {
-		k.t.Fatalf("lot %s: %v", l.id, err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	page := &auctionv1.LotPage{}
-	if err == nil {
-		err = protojson.Unmarshal(text, page)
-	}
-	if err != nil || resp.StatusCode != http.StatusOK {
-		k.t.Fatalf("lot %s: the read model answers %s: %v\n%s", l.id, resp.Status, err, text)
-	}
-	return page.GetRow()
+	return row
 }
 
 // history is what is stored of a lot.

@@ -81,6 +81,7 @@ func TestNothingIsLostOnCassandraWhenTheProcessIsKilled(t *testing.T) {
 		if err != nil {
 			return nil, err
 		}
+		cfg.Timeout = patience // of a look
 		return cassandra.Open(t.Context(), cfg)
 	}
 	k.run(killRounds(t), cassandraStart)

@@ -69,6 +69,7 @@ func (p *pair) sellAndKill(round string, victims []string) {
 		luck := rand.New(rand.NewPCG(p.luck.Uint64(), uint64(n)))
 		selling.Go(func() { p.sell(ctx, fmt.Sprint(round, "-", n), luck, 10*time.Millisecond) })
 	}
+	p.awaitBid()
 	<-time.After(mostSale/2 + time.Duration(p.luck.Int64N(int64(mostSale)))) // the random moment
 	for _, v := range victims {
 		if v == "auction" {
@@ -84,6 +85,16 @@ func (p *pair) sellAndKill(round string, victims []string) {
 			p.startAuction()
 		} else {
 			p.startPayments()
+		}
+	}
+}
+
+// awaitBid waits until one more lot has a bidder: a round in which nothing is sold, on a slow machine, proves nothing.
+func (p *pair) awaitBid() {
+	p.t.Helper()
+	for before, end := p.bids.Load(), time.Now().Add(patience); p.bids.Load() == before; <-time.After(time.Millisecond) {
+		if time.Now().After(end) {
+			p.t.Fatalf("no bid was taken in %v", patience)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,6 +42,7 @@ type pair struct {
 	between                 *neighbour
 	auction, payments       *process
 	http                    *http.Client
+	bids                    atomic.Int64 // that were taken
 }
 
 func newPair(t *testing.T, callTimeout, reset time.Duration) *pair {
@@ -76,7 +78,7 @@ func luck(t *testing.T) *rand.Rand {
 
 func (p *pair) start(bin, data string, args ...string) *process {
 	p.t.Helper()
-	args = append(args, "-data", filepath.Join(p.dir, data), "-http", ":0", "-admin", ":0", "-shards", strconv.Itoa(chargeShards), "-log-level", "error")
+	args = append(args, "-data", filepath.Join(p.dir, data), "-http", ":0", "-admin", ":0", "-shards", strconv.Itoa(chargeShards), "-log-level", "error", "-drain", drainPatience)
 	started, err := launch(bin, p.dir, nil, args...)
 	if err != nil {
 		p.t.Fatal(err)
@@ -103,15 +105,23 @@ func (p *pair) admin() *admin.Client {
 	return &admin.Client{Addr: strings.TrimPrefix(p.auction.admin, "http://"), HTTP: p.http}
 }
 
-// sell puts lots up and bids on them until ctx ends; each closes by itself soon. Every fifth finds no bidder.
+// sell puts lots up and bids on them until ctx ends; each closes by itself soon. Every fifth finds no bidder, and the one after it
+// lasts longer: so there are bids in time also where a command takes as long as others last.
 func (p *pair) sell(ctx context.Context, name string, luck *rand.Rand, pause time.Duration) {
 	c := p.client()
 	for n := 0; ctx.Err() == nil; n++ {
 		id := fmt.Sprint(name, "-", n)
-		lasts := durationpb.New(time.Duration(20+luck.IntN(150)) * time.Millisecond)
+		after := time.Duration(20+luck.IntN(150)) * time.Millisecond
+		if n%5 == 1 {
+			after += 2 * time.Second
+		}
+		lasts := durationpb.New(after)
 		_, err := c.Command(ctx, id, "open", &auctionv1.OpenLot{Title: "A lamp", OpeningCents: 100, Closing: &auctionv1.OpenLot_ClosesAfter{ClosesAfter: lasts}})
 		for bid := 0; err == nil && n%5 > 0 && bid < 1+luck.IntN(3); bid++ {
 			_, err = c.Command(ctx, id, fmt.Sprint(name, "-", bid), &auctionv1.PlaceBid{Bidder: fmt.Sprint("bidder-", luck.IntN(9), "-", bid), AmountCents: int64(100 + 50*bid + luck.IntN(40))})
+		}
+		if err == nil && n%5 > 0 {
+			p.bids.Add(1)
 		}
 		if no := client.Rejected(err); err != nil && ctx.Err() == nil && no != "closed" && no != "low" && no != "own-maximum" {
 			p.t.Errorf("lot %s: %v", id, err)

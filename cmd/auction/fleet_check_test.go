@@ -27,14 +27,14 @@ func (f *fleet) check() {
 		}
 	}()
 	f.awaitDeadlines()
-	logged := f.histories(j)
+	logged := f.histories(patientReader{j})
 	for _, l := range f.crowd.lots {
 		view := f.view(l.id)
 		for _, problem := range append(l.compareKeys(logged[l.id]), l.compareTimes(logged[l.id], view)...) {
 			f.t.Errorf("lot %s: %s", l.id, problem)
 		}
 	}
-	f.compareTables(j)
+	f.compareTables(patientReader{j})
 	if f.t.Failed() {
 		f.t.FailNow()
 	}
@@ -47,6 +47,7 @@ func (f *fleet) openJournal() journal.Journal {
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	cfg.Timeout = patience // of a look; what the nodes are patient with is their own
 	j, err := cassandra.Open(f.t.Context(), cfg)
 	if err != nil {
 		f.t.Fatal(err)
@@ -78,7 +79,7 @@ func (f *fleet) awaitDeadlines() {
 }
 
 // histories are what the logs have of each lot. The logs are dense and their epochs never fall.
-func (f *fleet) histories(j journal.Log) map[string]history {
+func (f *fleet) histories(j patientReader) map[string]history {
 	f.t.Helper()
 	all := map[string]history{}
 	for shard := range uint32(fleetShards) {
@@ -129,7 +130,7 @@ func remember(all map[string]history, s *entity.Stored) error {
 }
 
 // compareTables waits until the tables have seen all events, and wants them to be the fold of those.
-func (f *fleet) compareTables(j journal.Journal) {
+func (f *fleet) compareTables(j patientReader) {
 	f.t.Helper()
 	ctx := f.t.Context()
 	db, err := postgres.Open(ctx, postgres.Config{URL: f.read, Name: "auction", Steps: catalogue.Steps()})

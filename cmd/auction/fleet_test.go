@@ -63,7 +63,7 @@ func newFleet(t *testing.T) *fleet {
 // command is what starts a process for a node.
 func (f *fleet) command(s *ship) []string {
 	command := append(slices.Clone(s.within), f.bin, "-name", s.name, "-journal", f.journal, "-read", f.read,
-		"-shards", fmt.Sprint(fleetShards), "-log-level", "warn", "-drain", "20s")
+		"-shards", fmt.Sprint(fleetShards), "-log-level", "warn", "-drain", drainPatience)
 	if s.listens != nil {
 		return append(command, s.listens...)
 	}
@@ -123,16 +123,20 @@ func (f *fleet) setSail(count int) {
 	f.awaitWhole()
 }
 
-// freeAddresses finds ports that nobody listens on. Somebody may take one before we do, but hardly.
+// freeAddresses finds ports that nobody listens on. They are below those that systems give to whoever asks for any, as
+// other tests do all the time: so nobody takes one before we do, or while we do not listen for a while.
 func freeAddresses(t *testing.T, count int) (addresses []string) {
 	t.Helper()
-	for range count {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	const first, last = 10_000, 32_000
+	for tries := 0; len(addresses) < count; tries++ {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(last-first)))
+		switch {
+		case err == nil:
+			defer l.Close() //nolint:revive // held until all are found
+			addresses = append(addresses, l.Addr().String())
+		case tries > last-first:
+			t.Fatalf("no free port: %v", err)
 		}
-		defer l.Close() //nolint:revive // held until all are found
-		addresses = append(addresses, l.Addr().String())
 	}
 	return addresses
 }

@@ -135,7 +135,7 @@ func build(t *testing.T) string {
 }
 
 func (k *killer) args() []string {
-	return []string{"-journal", k.journal, "-data", filepath.Join(k.dir, "data"), "-http", ":0", "-admin", ":0", "-shards", strconv.Itoa(killShards), "-log-level", "warn"}
+	return []string{"-journal", k.journal, "-data", filepath.Join(k.dir, "data"), "-http", ":0", "-admin", ":0", "-shards", strconv.Itoa(killShards), "-log-level", "warn", "-drain", drainPatience}
 }
 
 func (k *killer) start() {

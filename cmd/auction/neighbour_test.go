@@ -46,7 +46,7 @@ type neighbour struct {
 
 func newNeighbour(t *testing.T, slow time.Duration) *neighbour {
 	t.Helper()
-	n := &neighbour{t: t, addr: "127.0.0.1:0", slow: slow, is: refuse, changed: make(chan struct{}), http: &http.Client{Transport: &http.Transport{}, Timeout: patience}}
+	n := &neighbour{t: t, addr: freeAddresses(t, 1)[0], slow: slow, is: refuse, changed: make(chan struct{}), http: &http.Client{Transport: &http.Transport{}, Timeout: patience}}
 	n.become(well)
 	t.Cleanup(func() {
 		n.become(refuse)
@@ -91,7 +91,6 @@ func (n *neighbour) listen() {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	n.addr = listener.Addr().String() // the same from now on
 	n.server = &http.Server{Handler: n}
 	server := n.server
 	n.serving.Go(func() { _ = server.Serve(listener) })
@@ -173,12 +172,12 @@ func (n *neighbour) forward(r *http.Request, target string, body []byte) (status
 	return resp.StatusCode, resp.Header, answer
 }
 
-// since counts the requests that came after a time.
-func (n *neighbour) since(at time.Time) (count int) {
+// within counts the requests that came between two times.
+func (n *neighbour) within(from, to time.Time) (count int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, c := range n.calls {
-		if c.After(at) {
+		if c.After(from) && c.Before(to) {
 			count++
 		}
 	}

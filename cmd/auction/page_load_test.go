@@ -36,10 +36,13 @@ const (
 	perSecond = 200
 )
 
+// fillPatience is for tens of thousands of commands.
+const fillPatience = 10 * time.Minute
+
 // fill puts up lots and bids on them, from inside, many at a time.
 func (h *house) fill(lots, bids int) {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(h.t.Context(), fillPatience)
 	defer cancel()
 	next := make(chan int)
 	var fillers sync.WaitGroup
@@ -175,9 +178,12 @@ func (h *house) stream(bids int) (onFirst int) {
 	return onFirst
 }
 
-// bidInside bids under a name of its own, so that no order of arrival makes it a lower maximum of the same bidder.
+// bidInside bids under a name of its own, so that no order of arrival makes it a lower maximum of the same bidder. It waits for its
+// answer as long as one may.
 func (h *house) bidInside(lot entity.Ref[auction.Lot], cents int64) {
-	_, err := auction.PlaceBid.Ask(h.t.Context(), lot, &auctionv1.PlaceBid{Bidder: fmt.Sprint("bidder-", cents), AmountCents: cents})
+	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
+	defer cancel()
+	_, err := auction.PlaceBid.Ask(ctx, lot, &auctionv1.PlaceBid{Bidder: fmt.Sprint("bidder-", cents), AmountCents: cents})
 	if err != nil {
 		h.t.Error(err)
 	}

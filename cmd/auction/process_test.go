@@ -22,8 +22,12 @@ type process struct {
 	ended        chan error // gets one value, when the process is gone
 }
 
-// patience is how long a process may take to start or stop before a test gives up.
-const patience = 30 * time.Second
+// patience is how long anything that is waited for may take before a test gives up: a process that starts or stops, a command
+// that is answered, shards that move. It is for what hangs, on a machine that does much else at the time.
+const patience = 3 * time.Minute
+
+// drainPatience is what processes are given for their stop with -drain, so that a slow machine cuts nobody off.
+const drainPatience = "2m"
 
 // launch starts the program at path and waits until it says that it is ready.
 func launch(path, dir string, env []string, args ...string) (*process, error) {

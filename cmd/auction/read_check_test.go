@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/skerryhq/skerry/cmd/auction/internal/catalogue"
 	"github.com/skerryhq/skerry/cmd/auction/internal/catalogue/cataloguetest"
@@ -37,7 +40,7 @@ func compareFiles(t *testing.T, data string, open func(dir string) (journal.Jour
 	defer func() { must(lots.Close()) }()
 
 	at := position(t, db)
-	is, err := cataloguetest.Fold(t.Context(), j.Read, killShards, &at)
+	is, err := cataloguetest.Fold(t.Context(), patientReader{j}.Read, killShards, &at)
 	must(err)
 	for _, o := range at.Offsets {
 		if head := is.Offsets[o.Shard]; o.Offset > head {
@@ -53,6 +56,18 @@ func compareFiles(t *testing.T, data string, open func(dir string) (journal.Jour
 		t.Errorf("at %v: %s", at, p)
 	}
 	return behind
+}
+
+// patientReader reads a log again while the database is too busy to answer.
+type patientReader struct{ from journal.Log }
+
+func (r patientReader) Read(ctx context.Context, shard uint32, next uint64, maxBytes int) ([]journal.Record, error) {
+	for end := time.Now().Add(patience); ; <-time.After(100 * time.Millisecond) {
+		records, err := r.from.Read(ctx, shard, next, maxBytes)
+		if err == nil || errors.Is(err, journal.ErrCorrupt) || time.Now().After(end) {
+			return records, err
+		}
+	}
 }
 
 func position(t *testing.T, db tables) journal.Token {

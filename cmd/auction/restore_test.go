@@ -12,6 +12,7 @@ import (
 
 	"github.com/skerryhq/skerry/cmd/auction/internal/auction"
 	auctionv1 "github.com/skerryhq/skerry/cmd/auction/proto/auction/v1"
+	"github.com/skerryhq/skerry/entity"
 )
 
 // A backup of the journal is put back and written to until it is longer than before. The read
@@ -24,12 +25,14 @@ func TestAReadModelBesideARestoredJournalIsNotServed(t *testing.T) {
 		svc := startWith(t, data, filepath.Join(base, read))
 		defer stopping(t, svc)
 		for _, lot := range lots {
-			if _, err := auction.OpenLot.Ask(t.Context(), auction.Lots.Ref(svc.entities.host, lot), &auctionv1.OpenLot{Title: lot, OpeningCents: 100}); err != nil {
+			var opened entity.Receipt
+			_, err := auction.OpenLot.Ask(t.Context(), auction.Lots.Ref(svc.entities.host, lot), &auctionv1.OpenLot{Title: lot, OpeningCents: 100}, entity.Receive(&opened))
+			if err == nil {
+				err = svc.processors.WaitFor(t.Context(), "catalogue", opened.Token)
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
-		}
-		if err := svc.processors.WaitFor(t.Context(), "catalogue", svc.processors.Position("catalogue")); err != nil {
-			t.Fatal(err)
 		}
 		if status, body := ask(t, svc.HTTP()+"/v1/lots"); status != http.StatusOK {
 			t.Fatalf("%d: %s", status, body)

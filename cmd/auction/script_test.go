@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net/http"
@@ -8,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,6 +28,7 @@ func TestMain(m *testing.M) {
 //	serve ARGS                 start auction in the background and wait until it is ready; sets $HTTP and $ADMIN
 //	shutdown [SIGNAL]          end it in good order, by TERM or INT
 //	powercut                   end it as a power cut would
+//	until PATTERN... -- ARGS   run auction until it has printed what all the patterns match, then interrupt it; that is its stdout
 //	exec post URL JSON [KEY]   send a command; prints the status and the body
 //	exec get URL [QUERY]       ask the read model, after it has seen what the answer to a query had, such as
 //	                           lot/lamp/GetLot; prints the same
@@ -32,13 +36,12 @@ func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
-		Deadline:            time.Now().Add(20 * patience),
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Values["process"] = new(*process)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"serve": serveCmd, "shutdown": shutdownCmd, "powercut": powercutCmd},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"serve": serveCmd, "shutdown": shutdownCmd, "powercut": powercutCmd, "until": untilCmd},
 	})
 }
 
@@ -64,22 +67,52 @@ func shutdownCmd(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check((*current(ts)).stop(signal))
 }
 
+func untilCmd(ts *testscript.TestScript, neg bool, args []string) {
+	cut := slices.Index(args, "--")
+	if neg || cut < 1 {
+		ts.Fatalf("usage: until PATTERN... -- ARGS")
+	}
+	missing := args[:cut:cut]
+	bin, err := exec.LookPath("auction")
+	ts.Check(err)
+	cmd := exec.Command(bin, args[cut+1:]...)
+	cmd.Dir, cmd.Stderr = ts.MkAbs("."), ts.Stderr()
+	cmd.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TMPDIR=" + ts.Getenv("TMPDIR")}
+	out, err := cmd.StdoutPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	late := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	defer late.Stop()
+	said := ""
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		said += lines.Text() + "\n"
+		fmt.Fprintln(ts.Stdout(), lines.Text())
+		before := len(missing)
+		missing = slices.DeleteFunc(missing, func(p string) bool { return regexp.MustCompile("(?m)" + p).MatchString(said) })
+		if len(missing) == 0 && before > 0 {
+			ts.Check(cmd.Process.Signal(os.Interrupt))
+		}
+	}
+	ts.Check(cmd.Wait())
+	if len(missing) > 0 {
+		ts.Fatalf("it ended and had not printed %q", missing)
+	}
+}
+
 func powercutCmd(ts *testscript.TestScript, _ bool, _ []string) { (*current(ts)).kill() }
 
 // post is a program of the scripts: what curl would do.
 func post() {
 	args := append(os.Args[1:], "")
-	req, err := http.NewRequest(http.MethodPost, args[0], strings.NewReader(args[1]))
+	req, err := http.NewRequest(http.MethodPost, args[0], nil)
 	if err == nil {
 		req.Header.Set("Content-Type", "application/json")
 		if args[2] != "" {
 			req.Header.Set("Idempotency-Key", args[2])
 		}
 		var resp *http.Response
-		if resp, err = http.DefaultClient.Do(req); err == nil {
-			defer resp.Body.Close()
-			fmt.Println(resp.Status)
-			_, err = io.Copy(os.Stdout, resp.Body)
+		if resp, err = patiently(req, args[1]); err == nil {
+			err = show(resp)
 		}
 	}
 	if err != nil {
@@ -104,7 +137,11 @@ func getAfter(args []string) error {
 	}
 	token := ""
 	if args[1] != "" {
-		resp, err := http.Get("http://" + target.Host + "/v1/entities/" + args[1])
+		query, err := http.NewRequest(http.MethodGet, "http://"+target.Host+"/v1/entities/"+args[1], nil)
+		if err != nil {
+			return err
+		}
+		resp, err := patiently(query, "")
 		if err != nil {
 			return err
 		}
@@ -116,12 +153,31 @@ func getAfter(args []string) error {
 		return err
 	}
 	req.Header.Set("Skerry-Token", token)
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := patiently(req, "")
 	if err != nil {
 		return err
 	}
+	return show(resp)
+}
+
+// patiently sends a request until it is answered by more than "not now", as every careful caller does.
+func patiently(req *http.Request, body string) (resp *http.Response, err error) {
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		again := req.Clone(req.Context())
+		again.Body = io.NopCloser(strings.NewReader(body))
+		again.ContentLength = int64(len(body))
+		resp, err = http.DefaultClient.Do(again)
+		if err != nil || resp.StatusCode != http.StatusServiceUnavailable || time.Now().After(end) {
+			return resp, err
+		}
+		_ = resp.Body.Close()
+	}
+}
+
+// show prints an answer.
+func show(resp *http.Response) error {
 	defer resp.Body.Close()
 	fmt.Println(resp.Status)
-	_, err = io.Copy(os.Stdout, resp.Body)
+	_, err := io.Copy(os.Stdout, resp.Body)
 	return err
 }

@@ -65,7 +65,7 @@ func launchProgram(t *testing.T) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := launch(bin, t.TempDir(), nil, "-http", ":0", "-admin", ":0", "-drain", "25s")
+	p, err := launch(bin, t.TempDir(), nil, "-http", ":0", "-admin", ":0", "-drain", drainPatience)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -146,8 +146,9 @@ func flipBit(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(path, b, 0o600))
 }
 
-// killedWhen starts the program and ends it with SIGKILL as soon as the condition holds.
-func killedWhen(ts *testscript.TestScript, now func() bool, args ...string) {
+// killedWhen starts the program and ends it with SIGKILL as soon as the condition holds. It returns false if the program came to
+// its good end before: nobody looked for that long.
+func killedWhen(ts *testscript.TestScript, now func() bool, args ...string) bool {
 	path, err := exec.LookPath("skerry")
 	ts.Check(err)
 	command := exec.Command(path, args...)
@@ -155,53 +156,72 @@ func killedWhen(ts *testscript.TestScript, now func() bool, args ...string) {
 	var said bytes.Buffer
 	command.Stdout, command.Stderr = &said, &said
 	ts.Check(command.Start())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = command.Wait() // that it was killed
-	}()
+	ended := make(chan error, 1)
+	go func() { ended <- command.Wait() }()
 	for {
 		select {
-		case <-ended:
-			ts.Fatalf("skerry %v was not killed, it ended: %s", args, &said)
+		case err := <-ended:
+			if err != nil {
+				ts.Fatalf("skerry %v was not killed, it ended: %v: %s", args, err, &said)
+			}
+			return false
 		default:
 		}
 		if now() {
-			ts.Check(command.Process.Kill())
-			<-ended
-			return
+			_ = command.Process.Kill() // it may have ended
+			return <-ended != nil      // it was killed
 		}
 		time.Sleep(100 * time.Microsecond) // another process is looked at
 	}
 }
 
+// killTries is how often a verb may come to its end before we look.
+const killTries = 100
+
 // killExport is the script command "kill-export WHERE ARCHIVE": an export ends when some shards are written.
 func killExport(ts *testscript.TestScript, _ bool, args []string) {
 	dir := ts.MkAbs(args[1])
-	killedWhen(ts, func() bool {
-		_, err := os.Stat(filepath.Join(dir, "shard-00002.records"))
-		return err == nil
-	}, "journal", "export", dir, "-journal", args[0])
-	if _, err := os.Stat(filepath.Join(dir, "manifest.json")); err == nil {
-		ts.Fatalf("the export was complete before it was killed")
+	some, whole := filepath.Join(dir, "shard-00002.records"), filepath.Join(dir, "manifest.json")
+	for range killTries {
+		if killedWhen(ts, func() bool { return isThere(some) }, "journal", "export", dir, "-journal", args[0]) && !isThere(whole) {
+			return
+		}
+		ts.Check(os.RemoveAll(dir))
 	}
+	ts.Fatalf("%d exports were complete before they could be killed", killTries)
+}
+
+func isThere(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // killImport is the script command "kill-import ARCHIVE URL": an import ends when some records are stored.
 func killImport(ts *testscript.TestScript, _ bool, args []string) {
-	j := openForScript(ts, args[1])
+	cfg, err := cassandra.ParseURL(args[1], ts.Getenv)
+	ts.Check(err)
+	for range killTries {
+		if importKilled(ts, ts.MkAbs(args[0]), args[1]) {
+			return
+		}
+		ts.Check(cassandra.DropKeyspace(context.Background(), cfg))
+	}
+	ts.Fatalf("%d imports were complete before they could be killed", killTries)
+}
+
+// importKilled kills an import when it has come to a shard beyond the first that it began with. False: it was complete.
+func importKilled(ts *testscript.TestScript, from, url string) bool {
+	const atOnce = 4
+	j := openForScript(ts, url)
 	defer func() { ts.Check(j.Close()) }()
 	ctx := context.Background()
-	killedWhen(ts, func() bool {
-		head, err := j.Head(ctx, longShards-1)
-		ts.Check(err)
-		return head.Last.Number > 0
-	}, "journal", "import", ts.MkAbs(args[0]), "-journal", args[1], "-parallel", "4")
+	killed := killedWhen(ts, func() bool {
+		head, err := j.Head(ctx, atOnce)
+		return err == nil && head.Last.Number > 0 // else it is asked again
+	}, "journal", "import", from, "-journal", url, "-parallel", fmt.Sprint(atOnce))
 	archive, err := journal.Importing(ctx, j)
 	ts.Check(err)
-	if archive == "" {
-		ts.Fatalf("the import was complete before it was killed")
-	}
+	return killed && archive != ""
 }
 
 // losePages is the script command "lose-pages FROM TO": the journal at TO has the logs of the other, which say that

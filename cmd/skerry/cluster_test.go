@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -24,8 +25,8 @@ import (
 
 const clusterShards = 16
 
-// The scripts operate three nodes of one process. SKERRY_ADDR is n1's admin listener, ALL is that of all, and the script command
-// "atrest" waits until each shard is where it belongs.
+// The scripts operate three nodes of one process. SKERRY_ADDR is n1's admin listener, ALL is that of all. Beside the script
+// command "atrest", which waits until each shard is where it belongs, there are "until" and "seen".
 func TestClusterScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -41,7 +42,7 @@ func TestClusterScripts(t *testing.T) {
 			return awaitRest(t.Context(), all[0])
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"json": checkJSON,
+			"json": checkJSON, "until": untilSkerry, "seen": seenBySkerry,
 			"atrest": func(ts *testscript.TestScript, _ bool, _ []string) {
 				ts.Check(awaitRest(t.Context(), ts.Getenv("SKERRY_ADDR")))
 			},
@@ -90,7 +91,7 @@ func serveAdmin(t *testing.T, n *cluster.Node) (addr string) {
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(listener) })
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := n.Stop(ctx); err != nil {
 			t.Error(err)
@@ -103,18 +104,14 @@ func serveAdmin(t *testing.T, n *cluster.Node) (addr string) {
 
 // awaitRest waits until each shard is where it belongs, as one node knows it.
 func awaitRest(ctx context.Context, addr string) error {
-	var last string
-	for range 600 {
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		p, err := (&admin.Client{Addr: addr}).Placement(ctx)
-		if err != nil {
-			return err
-		}
 		away := count(p, func(x *adminv1.PlacedShard) bool { return !atRest(x) })
-		if away == 0 {
+		switch {
+		case err == nil && away == 0:
 			return nil
+		case time.Now().After(end):
+			return errors.Join(fmt.Errorf("after %v, %d shards are not at rest", patience, away), err)
 		}
-		last = fmt.Sprintf("%d shards are not at rest", away)
-		time.Sleep(50 * time.Millisecond)
 	}
-	return fmt.Errorf("after 30 s, %s", last)
 }

@@ -37,6 +37,7 @@ func TestProcessorScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"json":   checkJSON,
+			"until":  untilSkerry,
 			"repair": func(*testscript.TestScript, bool, []string) { defect.Store(false) },
 		},
 	})

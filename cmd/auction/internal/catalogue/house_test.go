@@ -18,6 +18,9 @@ import (
 	"github.com/skerryhq/skerry/readside"
 )
 
+// patience bounds what is waited for, on a machine that does much else at the time.
+const patience = 3 * time.Minute
+
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // fatal is what the two kinds of test have in common.
@@ -115,7 +118,7 @@ func (h *house) head() journal.Token {
 // catchUp waits until the read model has seen everything.
 func (h *house) catchUp() {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.ctx(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(h.ctx(), patience)
 	defer cancel()
 	h.must(h.runner.WaitFor(ctx, catalogue.Name, h.head()))
 }

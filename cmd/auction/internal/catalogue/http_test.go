@@ -50,6 +50,7 @@ func (s *site) get(path string, headers map[string]string, body proto.Message) (
 	s.t.Helper()
 	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.url+path, nil)
 	s.must(err)
+	req.Header.Set("Skerry-Timeout", "60s") // as long as one may wait, on a machine that does much else
 	for name, value := range headers {
 		req.Header.Set(name, value)
 	}

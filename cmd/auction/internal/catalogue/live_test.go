@@ -178,7 +178,7 @@ func serveLive(t *testing.T, h *house) string {
 	h.must(err)
 	server := httptest.NewServer(live)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
 		defer cancel()
 		if err := live.Stop(ctx); err != nil {
 			t.Error(err)

@@ -20,6 +20,7 @@ func TestTheSameQuestionsAreAnsweredAsRPCs(t *testing.T) {
 	client := connect.NewClient[auctionv1.ShowLot, auctionv1.LotPage](http.DefaultClient, s.url+"/auction.v1.Catalogue/ShowLot")
 	ask := connect.NewRequest(&auctionv1.ShowLot{Lot: "lamp"})
 	ask.Header().Set("Skerry-Token", s.head().String())
+	ask.Header().Set("Skerry-Timeout", "60s")
 	page, err := client.CallUnary(t.Context(), ask)
 	s.must(err)
 	if page.Msg.GetRow().GetLeader() != "ann" || len(page.Msg.GetBids()) != 1 || page.Header().Get("Skerry-Token") != s.head().String() {

@@ -23,7 +23,7 @@ import (
 
 // patience bounds each thing that a person waits for. It is long, for a machine that does
 // much else; nothing waits longer than it must.
-const patience = 30 * time.Second
+const patience = 3 * time.Minute
 
 // Person is somebody before the browser: a profile of their own with one open page. It serves
 // one goroutine.
