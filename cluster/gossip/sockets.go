@@ -4,7 +4,9 @@ import (
 	"context"
 	"log"
 	"net"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -26,13 +28,28 @@ func listen(c Config, logger *log.Logger) (*bounded, error) {
 		}
 		return newBounded(e, e.dial), nil
 	}
-	sockets, err := memberlist.NewNetTransport(&memberlist.NetTransportConfig{
-		BindAddrs: []string{bind.IP.String()}, BindPort: bind.Port, Logger: logger,
+	sockets, err := open(bind.Port, func() (*memberlist.NetTransport, error) {
+		return memberlist.NewNetTransport(&memberlist.NetTransportConfig{
+			BindAddrs: []string{bind.IP.String()}, BindPort: bind.Port, Logger: logger,
+		})
 	})
 	if err != nil {
 		return nil, err
 	}
 	return newBounded(sockets, dialTCP), nil
+}
+
+// portTries is how many free ports are tried: one that is free for streams may be taken for packets.
+const portTries = 10
+
+// open opens sockets, with another port where any will do and the one that the system gave is taken.
+func open(port int, sockets func() (*memberlist.NetTransport, error)) (s *memberlist.NetTransport, err error) {
+	for try := 1; ; try++ {
+		s, err = sockets()
+		if err == nil || port != 0 || try == portTries || !strings.Contains(err.Error(), syscall.EADDRINUSE.Error()) {
+			return s, err // memberlist's error wraps none
+		}
+	}
 }
 
 func dialTCP(ctx context.Context, address string) (net.Conn, error) {
