@@ -189,6 +189,7 @@ func (s *sim) judgeAll() {
 		}
 		s.counts["operations judged"] += len(histories[i])
 		s.checkOrder(i, histories[i])
+		s.counts["histories checked"]++
 		switch porcupine.CheckOperationsTimeout(simModel, histories[i], simSearch) {
 		case porcupine.Ok:
 			s.counts["histories linearizable"]++

@@ -69,7 +69,7 @@ func jarNamed(i int) string { return fmt.Sprint("jar ", i) }
 // lookAt returns what a jar says of itself.
 func lookAt(t *testing.T, h *entity.Host, i int) string {
 	t.Helper()
-	said, err := peek.Ask(t.Context(), jars.Ref(h, jarNamed(i)), &emptypb.Empty{})
+	said, err := peek.Ask(long(t), jars.Ref(h, jarNamed(i)), &emptypb.Empty{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func firstJars(t *testing.T, clock *atomic.Int64) (j journal.Journal, history st
 			clock.Add(int64(2 * time.Second)) // so that there are snapshots
 			for i := range jarCount {
 				coin := wrapperspb.Int64(int64(1 + (i+n)%4))
-				if _, err := drop.Ask(t.Context(), jars.Ref(h, jarNamed(i)), coin, entity.Key(fmt.Sprint(epoch, n))); err != nil {
+				if _, err := drop.Ask(long(t), jars.Ref(h, jarNamed(i)), coin, entity.Key(fmt.Sprint(epoch, n))); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -156,12 +156,12 @@ func serveJars(t *testing.T, j journal.Journal, clock *atomic.Int64, log *locked
 		var got entity.Receipt
 		n := i % (jarCoins / 2)
 		coin := wrapperspb.Int64(int64(1 + (i+n)%4))
-		reply, err := drop.Ask(t.Context(), jars.Ref(h, jarNamed(i)), coin, entity.Key(fmt.Sprint(1, n)), entity.Receive(&got))
+		reply, err := drop.Ask(long(t), jars.Ref(h, jarNamed(i)), coin, entity.Key(fmt.Sprint(1, n)), entity.Receive(&got))
 		if err != nil || !got.Repeated || reply.GetValue() != int64(jarCoins/2+n+1) {
 			t.Errorf("jar %d: a repeat is answered with %v, %+v, %v", i, reply, got, err)
 		}
 	}
-	if _, err := drop.Ask(t.Context(), jars.Ref(h, jarNamed(0)), wrapperspb.Int64(1)); err != nil {
+	if _, err := drop.Ask(long(t), jars.Ref(h, jarNamed(0)), wrapperspb.Int64(1)); err != nil {
 		t.Error(err)
 	}
 }

@@ -46,7 +46,7 @@ func TestCallRacingStopIsAnswered(t *testing.T) {
 		go func() { wg.Wait(); close(done) }()
 		select {
 		case <-done:
-		case <-time.After(7 * time.Second):
+		case <-time.After(patience): // far behind the commands' own deadlines
 			cancel()
 			<-done
 		}
@@ -60,27 +60,23 @@ func TestCallRacingStopIsAnswered(t *testing.T) {
 // One unknown outcome must not close the entity for a day.
 func TestOneCancelDoesNotFillTheWindow(t *testing.T) {
 	t.Parallel()
-	h := startHost(t, journal.NewMemory(), nil)
-	ref := tallies.Ref(h, "a")
-	ctx, cancel := context.WithCancel(t.Context())
-	for {
-		c, stop := context.WithTimeout(ctx, 200*time.Nanosecond)
-		_, err := addTo.Ask(c, ref, wrapperspb.Int64(1))
-		stop()
-		if errors.Is(err, entity.ErrUnknownOutcome) {
-			break
-		}
-		c2, stop2 := context.WithCancel(ctx)
-		go stop2()
-		_, err = addTo.Ask(c2, ref, wrapperspb.Int64(1))
-		stop2()
+	j := &heldJournal{Journal: journal.NewMemory()}
+	ref := tallies.Ref(startHost(t, j, nil), "a")
+	release := j.hold()
+	defer release()
+	for wait := time.Millisecond; ; wait *= 2 { // until it was sent before its caller gave up
+		ctx, cancel := context.WithCancel(t.Context())
+		giveUp := time.AfterFunc(wait, cancel)
+		_, err := addTo.Ask(ctx, ref, wrapperspb.Int64(1))
+		giveUp.Stop()
+		cancel()
 		if errors.Is(err, entity.ErrUnknownOutcome) {
 			break
 		}
 	}
-	cancel()
+	release()
 	for i := range 20000 {
-		if _, err := addTo.Ask(t.Context(), ref, wrapperspb.Int64(1)); err != nil {
+		if _, err := addTo.Ask(long(t), ref, wrapperspb.Int64(1)); err != nil {
 			t.Fatalf("command %d after one cancelled call: %v", i, err)
 		}
 	}
@@ -101,7 +97,7 @@ func TestRejectionWithACutRuneIsReadable(t *testing.T) {
 	j := noPages{journal.NewMemory()}
 	types := func(c *entity.Config) { c.Types = []entity.Definition{nos}; c.Shards = 1 }
 	h := startHost(t, j, types)
-	_, err := sayNo.Ask(t.Context(), nos.Ref(h, "a"), wrapperspb.String("äöü"), entity.Key("k"))
+	_, err := sayNo.Ask(long(t), nos.Ref(h, "a"), wrapperspb.String("äöü"), entity.Key("k"))
 	t.Log(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -118,7 +114,7 @@ func TestCancelOfABadName(t *testing.T) {
 	j := noPages{journal.NewMemory()}
 	types := func(c *entity.Config) { c.Types = []entity.Definition{nos}; c.Shards = 1 }
 	h := startHost(t, j, types)
-	_, err := cancelBad.Ask(t.Context(), nos.Ref(h, "a"), wrapperspb.Bytes([]byte{0xff}))
+	_, err := cancelBad.Ask(long(t), nos.Ref(h, "a"), wrapperspb.Bytes([]byte{0xff}))
 	t.Log(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -144,22 +140,18 @@ func TestTimerArmedTwiceInOneEffectFires(t *testing.T) {
 	j := journal.NewMemory()
 	types := func(c *entity.Config) { c.Types = []entity.Definition{twice}; c.Shards = 1 }
 	h := startHost(t, j, types)
-	if _, err := armTwice.Ask(t.Context(), twice.Ref(h, "a"), wrapperspb.UInt32(300)); err != nil {
+	if _, err := armTwice.Ask(long(t), twice.Ref(h, "a"), wrapperspb.UInt32(300)); err != nil {
 		t.Fatal(err)
 	}
 	stopHost(t, h) // flushes
 	h = startHost(t, j, types)
-	for range 100 {
-		time.Sleep(20 * time.Millisecond)
+	eventually(t, "the timer fires, though nothing but the host looks at it", func() bool {
 		info, err := h.Inspect(t.Context(), "twice", "a", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(info.Timers) == 0 {
-			return
-		}
-	}
-	t.Fatal("the timer is pending, long overdue, and nothing will ever look at it")
+		return len(info.Timers) == 0
+	})
 }
 
 var hugeNo = entity.On(func(_ tally, c entity.Command[*wrapperspb.UInt32Value]) (entity.Effect, *emptypb.Empty, error) {
@@ -175,10 +167,10 @@ func TestHugeRejectionDoesNotStopTheShard(t *testing.T) {
 	j := openPebble(t, t.TempDir()+"/d")
 	h := startHost(t, j, func(c *entity.Config) { c.Types = []entity.Definition{hugeNos}; c.Shards = 1 })
 	for _, size := range []uint32{3 << 20, 70 << 20} {
-		_, err := hugeNo.Ask(t.Context(), hugeNos.Ref(h, "a"), wrapperspb.UInt32(size), entity.Key(fmt.Sprint("k", size)))
+		_, err := hugeNo.Ask(long(t), hugeNos.Ref(h, "a"), wrapperspb.UInt32(size), entity.Key(fmt.Sprint("k", size)))
 		t.Logf("%d: %.200v", size, err)
 		time.Sleep(1500 * time.Millisecond)
-		if _, err := addTo.Ask(t.Context(), hugeNos.Ref(h, "b"), wrapperspb.Int64(1)); err != nil {
+		if _, err := addTo.Ask(long(t), hugeNos.Ref(h, "b"), wrapperspb.Int64(1)); err != nil {
 			t.Errorf("a neighbour afterwards: %.300v", err)
 		}
 	}
@@ -213,14 +205,14 @@ func TestSnapshotWhoseDecodingPanicsIsIgnored(t *testing.T) {
 		return &entity.Request{Type: "bomb", ID: "a", Command: "Int64Value", Payload: []byte{8, 1}}
 	}
 	for range 3 {
-		if _, err := h.Call(t.Context(), body(1)); err != nil {
+		if _, err := h.Call(long(t), body(1)); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(1100 * time.Millisecond)
 	}
 	stopHost(t, h)
 	h = startHost(t, j, mem)
-	if _, err := h.Call(t.Context(), body(1)); err != nil {
+	if _, err := h.Call(long(t), body(1)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -241,9 +233,7 @@ func TestGoexitInAHandler(t *testing.T) {
 		t.Fatal(err)
 	}
 	call := func(payload ...byte) error {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		_, err := h.Call(ctx, &entity.Request{Type: "exits", ID: "a", Command: "BoolValue", Payload: payload})
+		_, err := h.Call(long(t), &entity.Request{Type: "exits", ID: "a", Command: "BoolValue", Payload: payload})
 		return err
 	}
 	if err := call(8, 1); !errors.Is(err, entity.ErrFailed) {
@@ -271,9 +261,9 @@ var mutated = entity.Define[*wrapperspb.Int64Value]("mutated",
 func TestStateChangedInPlaceByACommandThatFails(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, journal.NewMemory(), func(c *entity.Config) { c.Types = []entity.Definition{mutated} })
-	_, err := h.Call(t.Context(), &entity.Request{Type: "mutated", ID: "a", Command: "StringValue"})
+	_, err := h.Call(long(t), &entity.Request{Type: "mutated", ID: "a", Command: "StringValue"})
 	t.Log(err)
-	r, err := h.Call(t.Context(), &entity.Request{Type: "mutated", ID: "a", Command: "Empty"})
+	r, err := h.Call(long(t), &entity.Request{Type: "mutated", ID: "a", Command: "Empty"})
 	if err != nil || len(r.Payload) != 0 {
 		t.Errorf("a query sees %v of a command that stored nothing (%v)", r.Payload, err)
 	}

@@ -29,7 +29,7 @@ func nodesWithEverything(t *testing.T, cluster *launch.Cluster) {
 	}
 	defer func() { _ = truth.Close() }() // what counts was read
 	n := &nodes{t: t, cluster: cluster, duel: newDuel(duelPlan{
-		owners: 1, callers: 48, entities: 24, shards: 8, patience: time.Minute,
+		owners: 1, callers: 48, entities: 24, shards: 8, patience: patience,
 		journal: func(int) (journal.Journal, error) { return cassandra.Open(t.Context(), cfg) },
 	})}
 	n.during(t.Context(), n.suffer)
@@ -42,6 +42,9 @@ type nodes struct {
 	t       *testing.T
 	cluster *launch.Cluster
 }
+
+// nodesPatience bounds what three nodes, all on one busy machine, are waited for.
+const nodesPatience = 6 * time.Minute
 
 // enough is how many more commands must get their final answer before a host counts as going on.
 const enough = 300
@@ -72,7 +75,7 @@ func (n *nodes) suffer(ctx context.Context) {
 // goesOn waits until commands are answered again, and tells the longest time in which none was. Only that they are is
 // asserted: how long it takes is the machine's.
 func (n *nodes) goesOn(ctx context.Context, when string) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, nodesPatience)
 	defer cancel()
 	from, _, unsure := n.book.progress()
 	for {
@@ -93,7 +96,7 @@ func (n *nodes) goesOn(ctx context.Context, when string) {
 
 // stands waits until nothing is answered any more, and callers hear that their commands have not run.
 func (n *nodes) stands(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, nodesPatience)
 	defer cancel()
 	for {
 		before, refused, _ := n.book.progress()

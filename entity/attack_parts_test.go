@@ -32,8 +32,8 @@ func nodesWithParts(t *testing.T, cluster *launch.Cluster) {
 	}
 	defer func() { _ = j.Close() }() // after the host
 	h := startHost(t, j, func(c *entity.Config) { c.Shards, c.MaxAppends = partShards, 8 })
-	p := &parts{t: t, host: h, book: newAnswerBook(), ids: idsByShard(t, h)}
-	ctx, giveUp := context.WithTimeout(t.Context(), 4*time.Minute)
+	p := &parts{t: t, host: h, book: newAnswerBook(), ids: idsByShard(h)}
+	ctx, giveUp := context.WithTimeout(t.Context(), 2*nodesPatience)
 	defer giveUp()
 	var callers sync.WaitGroup
 	for shard := range partShards {
@@ -70,15 +70,10 @@ type parts struct {
 }
 
 // idsByShard finds a few entities of each shard.
-func idsByShard(t *testing.T, h *entity.Host) (ids [partShards][]string) {
-	t.Helper()
+func idsByShard(h *entity.Host) (ids [partShards][]string) {
 	const each = 4
 	for n, found := 0, 0; found < each*partShards; n++ {
-		info, err := h.Inspect(t.Context(), "tally", fmt.Sprint(n), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if s := info.Shard; len(ids[s]) < each {
+		if s := h.ShardOf("tally", fmt.Sprint(n)); len(ids[s]) < each {
 			ids[s] = append(ids[s], fmt.Sprint(n))
 			found++
 		}

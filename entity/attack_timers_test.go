@@ -54,7 +54,7 @@ func TestTimersBetweenFlakyHosts(t *testing.T) {
 		f := journaltest.NewFlaky(mem, journaltest.Faults{Seed: uint64(seed), Stall: 20, Refuse: 10, Lose: 10, Forget: 10, Late: 10})
 		start := func(j journal.Journal) *entity.Host {
 			for {
-				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				h, err := entity.Start(ctx, entity.Config{Journal: j, Types: []entity.Definition{alarms}, Shards: 2, MaxLive: 1, IdleAfter: time.Millisecond})
 				cancel()
 				if err == nil {
@@ -71,8 +71,8 @@ func TestTimersBetweenFlakyHosts(t *testing.T) {
 				for i := range 10 {
 					n := int64(c*100 + i)
 					payload, _ := proto.Marshal(wrapperspb.Int64(n))
-					for {
-						ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+					for wait := 200 * time.Millisecond; ; wait += wait / 10 {
+						ctx, cancel := context.WithTimeout(context.Background(), wait)
 						_, err := box.get().Call(ctx, &entity.Request{Type: "alarm", ID: fmt.Sprint("a", c%3), Command: "Int64Value", Payload: payload, Key: entity.CallerKey(fmt.Sprint(n))})
 						cancel()
 						if err == nil {
@@ -103,13 +103,13 @@ func TestTimersBetweenFlakyHosts(t *testing.T) {
 		h := start(mem)
 		for a := range 3 {
 			id := fmt.Sprint("a", a)
-			for tries := 0; ; tries++ {
+			for end := time.Now().Add(patience); ; {
 				info, err := h.Inspect(t.Context(), "alarm", id, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
 				if len(info.Timers) > 0 {
-					if tries > 300 {
+					if time.Now().After(end) {
 						t.Fatalf("seed %d: %s: %d timers never fire", seed, id, len(info.Timers))
 					}
 					time.Sleep(10 * time.Millisecond)
@@ -151,7 +151,7 @@ func TestThousandsOfEntitiesTinyBudget(t *testing.T) {
 			for r := range rounds {
 				for e := range entities {
 					id := fmt.Sprint(c, "-", e)
-					got, err := addTo.Ask(t.Context(), tallies.Ref(h, id), wrapperspb.Int64(int64(e+1)))
+					got, err := addTo.Ask(long(t), tallies.Ref(h, id), wrapperspb.Int64(int64(e+1)))
 					if err != nil || got.GetValue() != int64((r+1)*(e+1)) {
 						t.Errorf("%s: %v %v", id, got, err)
 						return
@@ -168,7 +168,7 @@ func TestKeyedCommandsAtAHotEntity(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, journal.NewMemory(), nil)
 	for i := range 3000 {
-		if _, err := addTo.Ask(t.Context(), tallies.Ref(h, "a"), wrapperspb.Int64(1), entity.Key(fmt.Sprint(i))); err != nil {
+		if _, err := addTo.Ask(long(t), tallies.Ref(h, "a"), wrapperspb.Int64(1), entity.Key(fmt.Sprint(i))); err != nil {
 			t.Fatalf("keyed command %d: %v", i, err)
 		}
 	}
@@ -228,23 +228,23 @@ func TestOddHandlers(t *testing.T) {
 			if key != "" {
 				req.Key = entity.CallerKey(key)
 			}
-			_, err := h.Call(t.Context(), req)
+			_, err := h.Call(long(t), req)
 			t.Logf("%d %q: %.120v", i, key, err)
 		}
 	}
-	_, err := h.Call(t.Context(), &entity.Request{Type: "odd", ID: "a", Command: "Int64Value", Payload: []byte{0xff}, Key: entity.CallerKey("mal")})
+	_, err := h.Call(long(t), &entity.Request{Type: "odd", ID: "a", Command: "Int64Value", Payload: []byte{0xff}, Key: entity.CallerKey("mal")})
 	t.Logf("malformed: %v", err)
 	stopHost(t, h)
 	h = startHost(t, j, mem)
-	r, err := h.Call(t.Context(), &entity.Request{Type: "odd", ID: "a", Command: "Empty"})
+	r, err := h.Call(long(t), &entity.Request{Type: "odd", ID: "a", Command: "Empty"})
 	t.Log(r, err)
 	for _, id := range []string{"\x00", "a\x00b", strings.Repeat("x", 513), "\xff", ""} {
-		if _, err := h.Call(t.Context(), &entity.Request{Type: "odd", ID: id, Command: "Empty"}); !errors.Is(err, entity.ErrMalformed) {
+		if _, err := h.Call(long(t), &entity.Request{Type: "odd", ID: id, Command: "Empty"}); !errors.Is(err, entity.ErrMalformed) {
 			t.Errorf("%q: %v", id, err)
 		}
 	}
 	for _, key := range []string{strings.Repeat("k", 257), "\xff", "a\nb"} {
-		if _, err := h.Call(t.Context(), &entity.Request{Type: "odd", ID: "a", Command: "Int64Value", Key: entity.CallerKey(key)}); !errors.Is(err, entity.ErrMalformed) {
+		if _, err := h.Call(long(t), &entity.Request{Type: "odd", ID: "a", Command: "Int64Value", Key: entity.CallerKey(key)}); !errors.Is(err, entity.ErrMalformed) {
 			t.Errorf("%q: %v", key, err)
 		}
 	}

@@ -142,7 +142,8 @@ type duelPlan struct {
 	held time.Duration
 	// journal opens owner i's way to the one log. The duel closes it.
 	journal func(i int) (journal.Journal, error)
-	// patience is how long callers may take after the end to learn what became of their commands; 20 s by default.
+	// patience is how long callers may take after the end to learn what became of their commands, and how long is waited
+	// before for owners to meet; minutes by default.
 	patience time.Duration
 }
 
@@ -165,7 +166,7 @@ type duel struct {
 
 func newDuel(plan duelPlan) *duel {
 	if plan.patience == 0 {
-		plan.patience = 20 * time.Second
+		plan.patience = patience
 	}
 	if plan.queries == 0 {
 		plan.queries = 25
@@ -173,18 +174,27 @@ func newDuel(plan duelPlan) *duel {
 	return &duel{duelPlan: plan, history: newRecording(), book: newAnswerBook()}
 }
 
-// fight lets owners and callers go for that long, and returns when every caller knows what became of its commands, or
-// does not wait any longer.
+// fight lets owners and callers go for that long, and on until owners have met, however slow the machine is. It returns when
+// every caller knows what became of its commands, or does not wait any longer.
 func (d *duel) fight(ctx context.Context, howLong time.Duration) {
 	d.during(ctx, func(ctx context.Context) {
-		end := time.AfterFunc(howLong, func() { d.over.Store(true) })
-		defer end.Stop()
 		var owners sync.WaitGroup
 		for i, j := range d.owned {
 			owners.Go(func() { d.owner(ctx, i, j) })
 		}
+		<-time.After(howLong)
+		for end := time.Now().Add(d.patience); !d.hasBegun() && time.Now().Before(end); {
+			<-time.After(howLong / 10)
+		}
+		d.over.Store(true)
 		owners.Wait()
 	})
+}
+
+// hasBegun tells that commands were answered, and that owners were overtaken.
+func (d *duel) hasBegun() bool {
+	final, _, _ := d.book.progress()
+	return final > 0 && d.claims.Load() > int64(d.owners)
 }
 
 // during starts an owner each and lets callers go on while something is done to them.
@@ -198,7 +208,9 @@ func (d *duel) during(ctx context.Context, something func(context.Context)) {
 			return
 		}
 		d.owned = append(d.owned, j)
-		d.claim(ctx, j)
+		for tries := 0; tries < 20 && d.claims.Load() <= int64(i); tries++ { // a journal with faults may stop one
+			d.claim(ctx, j)
+		}
 	}
 	if len(d.hosts) == 0 {
 		d.book.complain("no owner could start")
@@ -228,7 +240,7 @@ func (d *duel) owner(ctx context.Context, i int, j journal.Journal) {
 
 // claim starts one more host on all shards. The oldest ones are stopped, with whatever they still have to do.
 func (d *duel) claim(ctx context.Context, j journal.Journal) {
-	starting, cancel := context.WithTimeout(ctx, 10*time.Second)
+	starting, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	h, err := entity.Start(starting, entity.Config{
 		Journal: j, Types: []entity.Definition{tallies}, Shards: d.shards, Logger: slog.New(slog.DiscardHandler), SlowAfter: time.Minute,
@@ -248,18 +260,20 @@ func (d *duel) claim(ctx context.Context, j journal.Journal) {
 
 func (d *duel) stop(h *entity.Host) {
 	d.stopping.Go(func() {
+		d.wantNoneHalted(h)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		d.wantNoneHalted(ctx, h)
 		_ = h.Stop(ctx) // one that was overtaken may have nobody to drain to
 	})
 }
 
 // wantNoneHalted looks whether a shard has met something in its log that cannot be.
-func (d *duel) wantNoneHalted(ctx context.Context, h *entity.Host) {
+func (d *duel) wantNoneHalted(h *entity.Host) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	shards, err := h.Shards(ctx)
 	if err != nil {
-		return // too slow to be asked
+		d.book.complain("shards of a host that is to stop: %v", err)
 	}
 	for _, s := range shards {
 		if s.Phase == "halted" {

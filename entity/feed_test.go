@@ -95,7 +95,7 @@ func TestFollowersSeeEveryEventOnceInOrder(t *testing.T) {
 				f.readTo(events)
 			})
 		}
-		if _, err := addTo.Ask(t.Context(), tallies.Ref(h, fmt.Sprint(i%7)), wrapperspb.Int64(int64(i))); err != nil {
+		if _, err := addTo.Ask(long(t), tallies.Ref(h, fmt.Sprint(i%7)), wrapperspb.Int64(int64(i))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -113,7 +113,7 @@ func TestAFeedTellsWhereTheLogEndsAndWhoServesIt(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, journal.NewMemory(), func(c *entity.Config) { c.Shards = 1 })
 	var r entity.Receipt
-	if _, err := addTo.Ask(t.Context(), tallies.Ref(h, "a"), wrapperspb.Int64(1), entity.Receive(&r)); err != nil {
+	if _, err := addTo.Ask(long(t), tallies.Ref(h, "a"), wrapperspb.Int64(1), entity.Receive(&r)); err != nil {
 		t.Fatal(err)
 	}
 	head, serves := h.Feed().Head(0)

@@ -41,16 +41,16 @@ func (p *patientHost) pass(d time.Duration) { p.clock.Add(int64(d)) }
 func (p *patientHost) becomes(t *testing.T, what string, ok func(entity.Health) bool) entity.Health {
 	t.Helper()
 	var got entity.Health
-	for range 5000 {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if got = p.look(t); ok(got) {
 			return got
 		}
-		time.Sleep(time.Millisecond)
 	}
 	t.Fatalf("the host never %s: %+v", what, got)
 	return got
 }
 
+// look waits a moment for those that do not answer: a machine that is slow makes all of them such.
 func (p *patientHost) look(t *testing.T) entity.Health {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
@@ -85,8 +85,10 @@ func TestFrozenJournalAgesWhatWaitsForIt(t *testing.T) {
 	p.pass(3 * time.Second) // it is asked whether it is there
 	p.becomes(t, "waits for the journal", func(h entity.Health) bool { return h.Journal.Age > 0 && h.Command.Age > 0 })
 	p.pass(20 * time.Second)
-	got := p.look(t)
-	if got.Journal.Age < 20*time.Second || got.Command.Age < 20*time.Second || got.Stuck.Age != 0 || !strings.HasPrefix(got.Journal.Of, "shard ") {
+	got := p.becomes(t, "owes for 20 s, and nothing is stuck", func(h entity.Health) bool {
+		return h.Journal.Age >= 20*time.Second && h.Command.Age >= 20*time.Second && h.Stuck.Age == 0
+	})
+	if !strings.HasPrefix(got.Journal.Of, "shard ") {
 		t.Errorf("after 20 s it owes %+v", got)
 	}
 	j.freeze(false)
@@ -102,13 +104,11 @@ func TestDerivedDataThatIsNotWrittenAges(t *testing.T) {
 	p := startPatientHost(t, entity.Config{Journal: j, Types: []entity.Definition{tallies}, Shards: 1})
 	j.freezeDerive(true)
 	defer j.freezeDerive(false)
-	if _, err := addTo.Ask(t.Context(), tallies.Ref(p, "a"), wrapperspb.Int64(1)); err != nil {
+	if _, err := addTo.Ask(long(t), tallies.Ref(p, "a"), wrapperspb.Int64(1)); err != nil {
 		t.Fatal(err)
 	}
 	p.pass(time.Minute)
-	if got := p.look(t); got.Unflushed.Age < time.Minute || got.Journal.Age != 0 {
-		t.Errorf("after a minute it owes %+v", got)
-	}
+	p.becomes(t, "owes pages for a minute, and nothing else", func(h entity.Health) bool { return h.Unflushed.Age >= time.Minute && h.Journal.Age == 0 })
 }
 
 func TestHandlerThatDoesNotReturnIsToldAlsoAfterItsCallerGaveUp(t *testing.T) {
@@ -123,7 +123,7 @@ func TestHandlerThatDoesNotReturnIsToldAlsoAfterItsCallerGaveUp(t *testing.T) {
 	p := startPatientHost(t, entity.Config{Journal: journal.NewMemory(), Types: []entity.Definition{hanging}, Shards: 1})
 	answered := make(chan error, 1)
 	go func() { // it hears what the owner says at the deadline
-		_, err := hang.Ask(patient{t.Context(), time.Now().Add(50 * time.Millisecond)}, hanging.Ref(p, "a"), &emptypb.Empty{})
+		_, err := hang.Ask(patient{t.Context(), time.Now().Add(2 * time.Second)}, hanging.Ref(p, "a"), &emptypb.Empty{})
 		answered <- err
 	}()
 	<-entered
@@ -131,10 +131,9 @@ func TestHandlerThatDoesNotReturnIsToldAlsoAfterItsCallerGaveUp(t *testing.T) {
 	if err := <-answered; !errors.Is(err, entity.ErrUnknownOutcome) {
 		t.Errorf("the caller is told %v", err)
 	}
-	got := p.becomes(t, "tells of the handler", func(h entity.Health) bool { return h.Handler.Age >= 30*time.Second })
-	if got.Handler.Of != "hanging a" || got.Stuck.Age != 0 || got.Command.Age != 0 {
-		t.Errorf("the host tells %+v", got)
-	}
+	p.becomes(t, "tells of the handler, and of nothing else", func(h entity.Health) bool {
+		return h.Handler.Age >= 30*time.Second && h.Handler.Of == "hanging a" && h.Stuck.Age == 0 && h.Command.Age == 0
+	})
 	close(until)
 	p.becomes(t, "recovers", func(h entity.Health) bool { return h.Handler.Age == 0 })
 }
@@ -154,13 +153,9 @@ func TestShardThatDoesNotAnswerIsStuckSinceItWasAskedFirst(t *testing.T) {
 	p.Claim(0)
 	p.Claim(1)
 	<-stuck
-	if got := p.look(t); got.Stuck.Of != "shard 1" || got.Shards != 2 {
-		t.Errorf("asked first, the host tells %+v", got)
-	}
+	p.becomes(t, "tells which shard is stuck", func(h entity.Health) bool { return h.Stuck.Of == "shard 1" && h.Shards == 2 })
 	p.pass(time.Minute)
-	if got := p.look(t); got.Stuck.Age < time.Minute {
-		t.Errorf("a minute later the host tells %+v", got)
-	}
+	p.becomes(t, "is stuck for a minute", func(h entity.Health) bool { return h.Stuck.Of == "shard 1" && h.Stuck.Age >= time.Minute })
 	close(until)
 	p.becomes(t, "is no longer stuck", func(h entity.Health) bool { return h.Stuck.Age == 0 })
 }

@@ -265,7 +265,7 @@ func wantHistoryListed(t *testing.T, j journal.Journal) {
 func pendingTimerFires(t *testing.T, host *entity.Host, clock *atomic.Int64) {
 	t.Helper()
 	ask := func() bool {
-		payload, err := host.Call(t.Context(), &entity.Request{Type: "purse", ID: timedPurse, Command: "Empty"})
+		payload, err := host.Call(long(t), &entity.Request{Type: "purse", ID: timedPurse, Command: "Empty"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -287,7 +287,7 @@ func pendingTimerFires(t *testing.T, host *entity.Host, clock *atomic.Int64) {
 // again sends the command once more.
 func (a expectedAnswer) again(t *testing.T, host *entity.Host) expectedAnswer {
 	t.Helper()
-	resp, err := host.Call(t.Context(), &entity.Request{
+	resp, err := host.Call(long(t), &entity.Request{
 		Type: a.Type, ID: a.ID, Command: a.Command, Payload: a.Payload, Key: entity.CallerKey(a.Key), Attempt: 2,
 	})
 	a.Reply, a.Code = nil, ""
@@ -490,7 +490,7 @@ func liveThrough(t *testing.T, host *entity.Host, clock *atomic.Int64, session i
 		if key != "" {
 			req.Key = entity.CallerKey(key)
 		}
-		resp, err := host.Call(t.Context(), req)
+		resp, err := host.Call(long(t), req)
 		var no *entity.Rejection
 		switch {
 		case errors.As(err, &no):

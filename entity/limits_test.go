@@ -42,13 +42,11 @@ func (c *steppedClock) step(d time.Duration) {
 // eventually waits for a condition that other goroutines bring about.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for range 4000 {
-		if ok() {
-			return
+	for end := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("never happened: " + what)
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
-	t.Fatal("never happened: " + what)
 }
 
 func live(t *testing.T, h *entity.Host) (n int) {
@@ -65,14 +63,14 @@ func live(t *testing.T, h *entity.Host) (n int) {
 
 func add(t *testing.T, h *entity.Host, id string, v int64) {
 	t.Helper()
-	if _, err := addTo.Ask(t.Context(), tallies.Ref(h, id), wrapperspb.Int64(v)); err != nil {
+	if _, err := addTo.Ask(long(t), tallies.Ref(h, id), wrapperspb.Int64(v)); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func sumOf(t *testing.T, h *entity.Host, id string) int64 {
 	t.Helper()
-	got, err := sum.Ask(t.Context(), tallies.Ref(h, id), &emptypb.Empty{})
+	got, err := sum.Ask(long(t), tallies.Ref(h, id), &emptypb.Empty{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,11 +194,20 @@ func (l *lockedBuffer) String() string {
 // stuckJournal holds appends back until it is let go.
 type stuckJournal struct {
 	journal.Journal
+	asked chan struct{} // holds something when an append is held back
 	stuck chan struct{}
+}
+
+func newStuckJournal() stuckJournal {
+	return stuckJournal{journal.NewMemory(), make(chan struct{}, 1), make(chan struct{})}
 }
 
 func (s stuckJournal) Append(ctx context.Context, at uint32, r journal.Record) (journal.Slot, error) {
 	if !r.Claim {
+		select {
+		case s.asked <- struct{}{}:
+		default:
+		}
 		select {
 		case <-s.stuck:
 		case <-ctx.Done():
@@ -212,20 +219,20 @@ func (s stuckJournal) Append(ctx context.Context, at uint32, r journal.Record) (
 
 func TestAStuckJournalMakesOutcomesUnknownAndLosesNothing(t *testing.T) {
 	t.Parallel()
-	j := stuckJournal{journal.NewMemory(), make(chan struct{})}
+	j := newStuckJournal()
 	h := startHost(t, j, nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
+	ctx, giveUp := context.WithCancel(long(t))
+	go func() { <-j.asked; giveUp() }()
 	ref := tallies.Ref(h, "a")
 	if _, err := addTo.Ask(ctx, ref, wrapperspb.Int64(5), entity.Key("k")); !errors.Is(err, entity.ErrUnknownOutcome) {
 		t.Fatalf("while the journal is stuck: %v", err)
 	}
-	if _, err := sum.Ask(ctx, ref, &emptypb.Empty{}); !errors.Is(err, entity.ErrUnavailable) && !errors.Is(err, entity.ErrUnknownOutcome) {
+	if _, err := sum.Ask(patient{t.Context(), time.Now().Add(100 * time.Millisecond)}, ref, &emptypb.Empty{}); !errors.Is(err, entity.ErrUnavailable) && !errors.Is(err, entity.ErrUnknownOutcome) {
 		t.Fatalf("a query while the journal is stuck: %v", err)
 	}
 	close(j.stuck)
 	var receipt entity.Receipt
-	got, err := addTo.Ask(t.Context(), ref, wrapperspb.Int64(5), entity.Key("k"), entity.Receive(&receipt))
+	got, err := addTo.Ask(long(t), ref, wrapperspb.Int64(5), entity.Key("k"), entity.Receive(&receipt))
 	if err != nil || got.GetValue() != 5 || !receipt.Repeated {
 		t.Fatalf("the same key again: %v, %v, %+v", got, err, receipt)
 	}
@@ -233,13 +240,13 @@ func TestAStuckJournalMakesOutcomesUnknownAndLosesNothing(t *testing.T) {
 
 func TestBeyondTheBoundCallersAreToldBusyAtOnce(t *testing.T) {
 	t.Parallel()
-	j := stuckJournal{journal.NewMemory(), make(chan struct{})}
+	j := newStuckJournal()
 	h := startHost(t, j, func(c *entity.Config) { c.Shards, c.MaxPending = 1, 10 })
 	results := make(chan error, 30)
 	var wg sync.WaitGroup
 	for range 30 {
 		wg.Go(func() {
-			_, err := addTo.Ask(t.Context(), tallies.Ref(h, "a"), wrapperspb.Int64(1))
+			_, err := addTo.Ask(long(t), tallies.Ref(h, "a"), wrapperspb.Int64(1))
 			results <- err
 		})
 	}
@@ -284,7 +291,7 @@ func TestAClockThatJumpedIsRefusedUnlessAccepted(t *testing.T) {
 			t.Fatalf("a jump of %v: %v", jump, err)
 		}
 		h = startHost(t, j, func(c *entity.Config) { c.Clock, c.AcceptClock = clock.Now, true })
-		if _, err := resetLater.Ask(t.Context(), tallies.Ref(h, "a"), wrapperspb.UInt32(1)); err != nil {
+		if _, err := resetLater.Ask(long(t), tallies.Ref(h, "a"), wrapperspb.UInt32(1)); err != nil {
 			t.Fatal(err)
 		}
 		info, err := h.Inspect(t.Context(), "tally", "a", nil)
@@ -298,14 +305,14 @@ func TestAFailingTimerIsRetriedVisibleAndNotOvertaken(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, journal.NewMemory(), func(c *entity.Config) { c.Types = []entity.Definition{bombs} })
 	ref := bombs.Ref(h, "a")
-	if _, err := light.Ask(t.Context(), ref, wrapperspb.Int64(1)); err != nil {
+	if _, err := light.Ask(long(t), ref, wrapperspb.Int64(1)); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the failure is visible", func() bool {
 		info, err := h.Inspect(t.Context(), "bomb", "a", nil)
 		return err == nil && len(info.Timers) == 1 && info.Timers[0].Attempts >= 2 && strings.Contains(info.Timers[0].LastError, "wet powder")
 	})
-	if _, err := look.Ask(t.Context(), ref, &emptypb.Empty{}); !errors.Is(err, entity.ErrFailed) || !strings.Contains(err.Error(), "fuse") {
+	if _, err := look.Ask(long(t), ref, &emptypb.Empty{}); !errors.Is(err, entity.ErrFailed) || !strings.Contains(err.Error(), "fuse") {
 		t.Errorf("a query that would overtake the timer: %v", err)
 	}
 }
@@ -330,7 +337,7 @@ func TestInspectShowsAnyVersion(t *testing.T) {
 	t.Parallel()
 	h := startHost(t, journal.NewMemory(), nil)
 	for i := range 4 {
-		_, err := addTo.Ask(t.Context(), tallies.Ref(h, "a/b"), wrapperspb.Int64(int64(i)), entity.Key(fmt.Sprint("k", i)), entity.As("ann"), entity.Traced("00-1-1-00"))
+		_, err := addTo.Ask(long(t), tallies.Ref(h, "a/b"), wrapperspb.Int64(int64(i)), entity.Key(fmt.Sprint("k", i)), entity.As("ann"), entity.Traced("00-1-1-00"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -354,20 +361,19 @@ func TestInspectShowsAnyVersion(t *testing.T) {
 
 func TestAHandlerThatNeverReturnsDoesNotKeepTheHostFromStopping(t *testing.T) {
 	t.Parallel()
-	release := make(chan struct{})
+	entered, release := make(chan struct{}), make(chan struct{})
 	hang := entity.On(func(_ bomb, _ entity.Command[*emptypb.Empty]) (entity.Effect, *emptypb.Empty, error) {
+		close(entered)
 		<-release
 		return entity.None, &emptypb.Empty{}, nil
 	})
 	hangers := entity.Define[bomb]("hanger", hang)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	h, err := entity.Start(ctx, entity.Config{Journal: journal.NewMemory(), Types: []entity.Definition{hangers}, Shards: 2})
+	h, err := entity.Start(t.Context(), entity.Config{Journal: journal.NewMemory(), Types: []entity.Definition{hangers}, Shards: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
-	short, cancelShort := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancelShort()
+	short, giveUp := context.WithCancel(long(t))
+	go func() { <-entered; giveUp() }()
 	if _, err := hang.Ask(short, hangers.Ref(h, "a"), &emptypb.Empty{}); !errors.Is(err, entity.ErrUnknownOutcome) {
 		t.Errorf("a handler that hangs: %v", err)
 	}
@@ -390,11 +396,11 @@ func TestRecordsStayWithinHalfOfTheJournalsLimit(t *testing.T) {
 		t.Errorf("more than half of the limit: %v", err)
 	}
 	h := startHost(t, j, func(c *entity.Config) { c.Types = []entity.Definition{blobs} })
-	_, err = write.Ask(t.Context(), blobs.Ref(h, "a"), wrapperspb.Bytes(make([]byte, 19_000)))
+	_, err = write.Ask(long(t), blobs.Ref(h, "a"), wrapperspb.Bytes(make([]byte, 19_000)))
 	if err != nil {
 		t.Errorf("a command that fits: %v", err)
 	}
-	_, err = write.Ask(t.Context(), blobs.Ref(h, "a"), wrapperspb.Bytes(make([]byte, 20_000)))
+	_, err = write.Ask(long(t), blobs.Ref(h, "a"), wrapperspb.Bytes(make([]byte, 20_000)))
 	if !errors.Is(err, entity.ErrTooLarge) {
 		t.Errorf("a command that does not fit: %v", err)
 	}
@@ -407,7 +413,7 @@ func TestInspectSaysWhenAVersionLiesInsideACommand(t *testing.T) {
 	})
 	pairs := entity.Define[bomb]("pair", pair, entity.Apply(func(bomb, *wrapperspb.Int64Value) bomb { return bomb{true} }))
 	h := startHost(t, journal.NewMemory(), func(c *entity.Config) { c.Types = []entity.Definition{pairs} })
-	if _, err := pair.Ask(t.Context(), pairs.Ref(h, "a"), wrapperspb.Int64(1)); err != nil {
+	if _, err := pair.Ask(long(t), pairs.Ref(h, "a"), wrapperspb.Int64(1)); err != nil {
 		t.Fatal(err)
 	}
 	at := uint64(1)
@@ -429,11 +435,11 @@ func TestOnlyATimerMaySendItsCommand(t *testing.T) {
 			entity.Apply(func(s tally, _ *wrapperspb.StringValue) tally { return tally{N: s.N + 1} }))
 	)
 	h := startHost(t, journal.NewMemory(), func(c *entity.Config) { c.Types = []entity.Definition{bells} })
-	_, err := h.Call(t.Context(), &entity.Request{Type: "bell", ID: "a", Command: "BoolValue"})
+	_, err := h.Call(long(t), &entity.Request{Type: "bell", ID: "a", Command: "BoolValue"})
 	if !errors.Is(err, entity.ErrUnknownCommand) {
 		t.Errorf("a caller that sends a timer's command: %v", err)
 	}
-	if _, err := arm.Ask(t.Context(), bells.Ref(h, "a"), wrapperspb.Int64(1)); err != nil {
+	if _, err := arm.Ask(long(t), bells.Ref(h, "a"), wrapperspb.Int64(1)); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the bell rang", func() bool {
@@ -446,7 +452,7 @@ func TestAPanicIsOneLineForTheCallerAndAStackForTheLog(t *testing.T) {
 	t.Parallel()
 	var out lockedBuffer
 	h := startHost(t, journal.NewMemory(), func(c *entity.Config) { c.Logger = slog.New(slog.NewTextHandler(&out, nil)) })
-	_, err := addTo.Ask(t.Context(), tallies.Ref(h, "a"), wrapperspb.Int64(666))
+	_, err := addTo.Ask(long(t), tallies.Ref(h, "a"), wrapperspb.Int64(666))
 	if !errors.Is(err, entity.ErrFailed) || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "beast") {
 		t.Errorf("the caller is told: %v", err)
 	}
@@ -475,7 +481,7 @@ func TestAFullDiskMakesCommandsUnavailableWhileReadsGoOn(t *testing.T) {
 	add(t, h, "a", 5)
 	full.Store(true)
 	for i := range 5 {
-		_, err := addTo.Ask(t.Context(), tallies.Ref(h, "a"), wrapperspb.Int64(1), entity.Key(fmt.Sprint(i)))
+		_, err := addTo.Ask(long(t), tallies.Ref(h, "a"), wrapperspb.Int64(1), entity.Key(fmt.Sprint(i)))
 		if !errors.Is(err, entity.ErrUnavailable) || !strings.Contains(err.Error(), "no room") {
 			t.Errorf("a command on a full disk: %v", err)
 		}
@@ -485,7 +491,7 @@ func TestAFullDiskMakesCommandsUnavailableWhileReadsGoOn(t *testing.T) {
 	}
 	full.Store(false)
 	eventually(t, "commands are taken again", func() bool {
-		_, err := addTo.Ask(t.Context(), tallies.Ref(h, "a"), wrapperspb.Int64(1), entity.Key("after"))
+		_, err := addTo.Ask(long(t), tallies.Ref(h, "a"), wrapperspb.Int64(1), entity.Key("after"))
 		return err == nil
 	})
 	if got := sumOf(t, h, "a"); got != 6 {

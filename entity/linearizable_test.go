@@ -94,9 +94,10 @@ func (h *recording) check(t *testing.T) {
 }
 
 // violations says which entities' histories no single tally could have had. Where the search takes too long, order
-// decides, if the log is known.
+// decides, if the log is known; else nothing is said: the machine was too slow.
 func (h *recording) violations(logs ...map[string][]logged) (found []string) {
-	known := 0
+	known, decided := 0, 0
+	end := time.Now().Add(searchesTime)
 	for name, ops := range h.ops {
 		for _, op := range ops {
 			if o := op.Output.(outcome); !o.never && !o.unknown {
@@ -110,22 +111,26 @@ func (h *recording) violations(logs ...map[string][]logged) (found []string) {
 		for _, what := range told {
 			found = append(found, fmt.Sprintf("entity %q: %s", name, what))
 		}
-		result := porcupine.CheckOperationsTimeout(tallyModel, ops, searchTime)
-		if result == porcupine.Unknown && len(logs) > 0 && len(told) == 0 {
-			continue // the log's order is a proof
+		result := porcupine.CheckOperationsTimeout(tallyModel, ops, min(searchTime, max(time.Until(end), time.Second)))
+		if result == porcupine.Unknown && len(told) == 0 {
+			continue // the log's order, where it is known, is a proof
 		}
-		if result != porcupine.Ok {
+		if decided++; result != porcupine.Ok {
 			found = append(found, fmt.Sprintf("the history of %q (%d operations) is not linearizable: %s", name, len(ops), result))
 		}
 	}
-	if known == 0 {
-		found = append(found, "no operation was answered: the history shows nothing")
+	if known == 0 || decided == 0 && len(logs) == 0 {
+		found = append(found, fmt.Sprintf("%d operations were answered, %d histories decided: that shows nothing", known, decided))
 	}
 	return found
 }
 
-// searchTime bounds the search for an order of one entity's history.
-const searchTime = 20 * time.Second
+const (
+	// searchTime bounds the search for an order of one entity's history.
+	searchTime = time.Minute
+	// searchesTime is that of all searches; those behind it have a second each.
+	searchesTime = 3 * time.Minute
+)
 
 // load runs callers that add, are rejected, and query, against one of the hosts each time.
 func load(t *testing.T, h *recording, hosts []*entity.Host, seed uint64, callers, each int) {
@@ -150,10 +155,10 @@ func load(t *testing.T, h *recording, hosts []*entity.Host, seed uint64, callers
 func callTally(t *testing.T, host *entity.Host, in operation) (int64, error) {
 	ref := tallies.Ref(host, in.entity)
 	if in.query {
-		got, err := sum.Ask(t.Context(), ref, &emptypb.Empty{})
+		got, err := sum.Ask(long(t), ref, &emptypb.Empty{})
 		return got.GetValue(), err
 	}
-	got, err := addTo.Ask(t.Context(), ref, wrapperspb.Int64(in.add))
+	got, err := addTo.Ask(long(t), ref, wrapperspb.Int64(in.add))
 	return got.GetValue(), err
 }
 

@@ -33,7 +33,7 @@ func oldJournal(t *testing.T) journal.Journal {
 	h := startHost(t, withoutList{j}, func(c *entity.Config) { c.Types = []entity.Definition{tallies, ledgers1} })
 	for i := range 8 {
 		addTo1(t, h, fmt.Sprint(i), 1)
-		if _, err := addTo.Ask(t.Context(), tallies.Ref(h, fmt.Sprint(i)), wrapperspb.Int64(1)); err != nil {
+		if _, err := addTo.Ask(long(t), tallies.Ref(h, fmt.Sprint(i)), wrapperspb.Int64(1)); err != nil {
 			t.Fatal(err)
 		}
 	}

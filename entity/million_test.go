@@ -253,7 +253,7 @@ func servedShards(t *testing.T, h *entity.Host) (n int) {
 // wakeLong asks a passive entity for the sum of its entries.
 func wakeLong(t *testing.T, host *entity.Host, from *longLog, shard uint32, block, place uint64) {
 	t.Helper()
-	got, err := sum.Ask(t.Context(), tallies.Ref(host, longID(shard, block, place)), &emptypb.Empty{})
+	got, err := sum.Ask(long(t), tallies.Ref(host, longID(shard, block, place)), &emptypb.Empty{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func duringAnOutage(t *testing.T, j journal.Journal, freeze, thaw func() error) 
 	}
 	defer stopHost(t, host)
 	o := &outage{t: t, host: host, told: map[int]error{}}
-	if err := o.send(t.Context(), outageCommands); err != nil { // the entity is live
+	if err := o.send(long(t), outageCommands); err != nil { // the entity is live
 		t.Fatal(err)
 	}
 
@@ -112,7 +112,7 @@ func (o *outage) fillQueue() {
 	busy := make(chan struct{}, outageCommands)
 	for n := range outageCommands {
 		calls.Go(func() {
-			err := o.send(waiting, n)
+			err := o.send(patient{waiting, time.Now().Add(time.Minute)}, n)
 			if errors.Is(err, entity.ErrBusy) {
 				busy <- struct{}{}
 			}
@@ -124,7 +124,7 @@ func (o *outage) fillQueue() {
 	for range outageCommands - outageQueue {
 		select {
 		case <-busy:
-		case <-time.After(20 * time.Second):
+		case <-time.After(50 * time.Second): // before any deadline
 			o.t.Error("the queue is full, and callers wait")
 		}
 	}
@@ -161,14 +161,14 @@ func (o *outage) goesOn() {
 			o.t.Errorf("command %d, again: %v", n, err)
 		}
 	}
-	got, err := sum.Ask(o.t.Context(), tallies.Ref(o.host, "a"), &emptypb.Empty{})
+	got, err := sum.Ask(long(o.t), tallies.Ref(o.host, "a"), &emptypb.Empty{})
 	if err != nil || got.GetValue() != want {
 		o.t.Errorf("the sum is %b, %v; want %b", got.GetValue(), err, want)
 	}
 }
 
 func (o *outage) sendUntilTaken(n int) (err error) {
-	ctx, cancel := context.WithTimeout(o.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(o.t.Context(), patience)
 	defer cancel()
 	for ctx.Err() == nil {
 		err = o.send(ctx, n)

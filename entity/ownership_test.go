@@ -49,7 +49,7 @@ func (c *clusterHost) await(t *testing.T, number uint32, states ...entity.Owners
 					return o
 				}
 			}
-		case <-time.After(30 * time.Second):
+		case <-time.After(patience):
 			t.Fatalf("%s never tells of shard %d: %v", c.name, number, states)
 		}
 	}
@@ -107,7 +107,7 @@ func TestShardsMoveUnderLoadAndNoCommandNotices(t *testing.T) {
 			for i := 0; !stop.Load(); i++ {
 				e := (n + i) % entities
 				ref := tallies.Ref(caller, fmt.Sprint("t", e))
-				if _, err := addTo.Ask(t.Context(), ref, wrapperspb.Int64(1), entity.Key(fmt.Sprint(n, "/", i))); err != nil {
+				if _, err := addTo.Ask(long(t), ref, wrapperspb.Int64(1), entity.Key(fmt.Sprint(n, "/", i))); err != nil {
 					t.Errorf("caller %d: %v", n, err)
 					return
 				}
@@ -124,7 +124,7 @@ func TestShardsMoveUnderLoadAndNoCommandNotices(t *testing.T) {
 	stop.Store(true)
 	work.Wait()
 	for e := range entities {
-		got, err := sum.Ask(t.Context(), tallies.Ref(caller, fmt.Sprint("t", e)), &emptypb.Empty{})
+		got, err := sum.Ask(long(t), tallies.Ref(caller, fmt.Sprint("t", e)), &emptypb.Empty{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,12 +139,12 @@ func TestAShardThatYieldedServesOnWhenNobodyClaims(t *testing.T) {
 	a := startClusterHost(t, journal.NewMemory(), "a", 1)
 	ref := tallies.Ref(a, "x")
 	var moved *entity.MovedError
-	if _, err := addTo.Ask(t.Context(), ref, wrapperspb.Int64(1)); !errors.As(err, &moved) || !errors.Is(err, entity.ErrUnavailable) {
+	if _, err := addTo.Ask(long(t), ref, wrapperspb.Int64(1)); !errors.As(err, &moved) || !errors.Is(err, entity.ErrUnavailable) {
 		t.Fatalf("before any claim: %v", err)
 	}
 	a.Prepare(0)
 	a.await(t, 0, entity.Prepared)
-	if _, err := addTo.Ask(t.Context(), ref, wrapperspb.Int64(1)); !errors.As(err, &moved) {
+	if _, err := addTo.Ask(long(t), ref, wrapperspb.Int64(1)); !errors.As(err, &moved) {
 		t.Fatalf("prepared: %v", err)
 	}
 	a.Abandon(0)
@@ -153,7 +153,7 @@ func TestAShardThatYieldedServesOnWhenNobodyClaims(t *testing.T) {
 	a.await(t, 0, entity.Serving)
 	a.Yield(0, 20*time.Millisecond)
 	a.await(t, 0, entity.Yielded)
-	got, err := addTo.Ask(t.Context(), ref, wrapperspb.Int64(1))
+	got, err := addTo.Ask(long(t), ref, wrapperspb.Int64(1))
 	if err != nil || got.GetValue() != 1 {
 		t.Fatalf("%v, %v", got, err)
 	}
@@ -166,17 +166,17 @@ func TestAClaimOverAnOwnerThatKnowsNothingFencesIt(t *testing.T) {
 	a, b := startClusterHost(t, j, "a", 1), startClusterHost(t, j, "b", 1)
 	a.Claim(0)
 	a.await(t, 0, entity.Serving)
-	if _, err := addTo.Ask(t.Context(), tallies.Ref(a, "x"), wrapperspb.Int64(1)); err != nil {
+	if _, err := addTo.Ask(long(t), tallies.Ref(a, "x"), wrapperspb.Int64(1)); err != nil {
 		t.Fatal(err)
 	}
 	b.Claim(0)
 	b.await(t, 0, entity.Serving)
-	_, err := addTo.Ask(t.Context(), tallies.Ref(a, "x"), wrapperspb.Int64(1))
+	_, err := addTo.Ask(long(t), tallies.Ref(a, "x"), wrapperspb.Int64(1))
 	var moved *entity.MovedError
 	if !errors.As(err, &moved) || moved.Owner != "b" || moved.Epoch != 2 {
 		t.Fatalf("the overtaken owner answers %v", err)
 	}
-	got, err := addTo.Ask(t.Context(), tallies.Ref(b, "x"), wrapperspb.Int64(1))
+	got, err := addTo.Ask(long(t), tallies.Ref(b, "x"), wrapperspb.Int64(1))
 	if err != nil || got.GetValue() != 2 {
 		t.Fatalf("%v, %v", got, err)
 	}

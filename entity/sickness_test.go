@@ -28,7 +28,7 @@ func TestTheOnlyBusyEntityOfAShardIsSickAndStopsNoOther(t *testing.T) {
 		t.Errorf("after %d notes the sick one is told: %v", taken, err)
 	}
 	for n := range 2 * shardShare / noteBytes {
-		if err := writeNote(t.Context(), h, neighbour); err != nil {
+		if err := writeNote(long(t), h, neighbour); err != nil {
 			t.Fatalf("note %d of the neighbour: %v", n, err)
 		}
 	}
@@ -65,7 +65,7 @@ func TestMostEntitiesOfAShardAreSickAndStopNoOther(t *testing.T) {
 		})
 	}
 	for n := range 6 * shardShare / noteBytes {
-		if err := writeNote(t.Context(), h, "well"); err != nil {
+		if err := writeNote(long(t), h, "well"); err != nil {
 			t.Fatalf("note %d of the entity that is well: %v; unflushed %d", n, err, unflushed(t, h))
 		}
 	}

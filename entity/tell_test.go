@@ -48,7 +48,7 @@ func (j *heldJournal) Append(ctx context.Context, shard uint32, rec journal.Reco
 func answerOf(t *testing.T, ticket entity.Ticket[*wrapperspb.Int64Value]) (*wrapperspb.Int64Value, error) {
 	t.Helper()
 	for t.Context().Err() == nil {
-		got, err := ticket.Result(t.Context())
+		got, err := ticket.Result(long(t))
 		if !errors.Is(err, entity.ErrRunning) {
 			return got, err
 		}
@@ -61,7 +61,7 @@ func TestATellIsAnsweredLater(t *testing.T) {
 	j := journal.NewMemory()
 	h := startHost(t, j, nil)
 	ref := tallies.Ref(h, "a")
-	ticket, err := addTo.Tell(t.Context(), ref, wrapperspb.Int64(2), entity.Key("k"))
+	ticket, err := addTo.Tell(long(t), ref, wrapperspb.Int64(2), entity.Key("k"))
 	if err != nil || ticket.Key() != "k" {
 		t.Fatal(ticket.Key(), err)
 	}
@@ -69,15 +69,15 @@ func TestATellIsAnsweredLater(t *testing.T) {
 		t.Fatalf("the answer is %v, %v", got, err)
 	}
 	var r entity.Receipt
-	if got, err := entity.Result[*wrapperspb.Int64Value](t.Context(), ref, "k", entity.Receive(&r)); err != nil || got.GetValue() != 2 || !r.Repeated || r.Version != 1 {
+	if got, err := entity.Result[*wrapperspb.Int64Value](long(t), ref, "k", entity.Receive(&r)); err != nil || got.GetValue() != 2 || !r.Repeated || r.Version != 1 {
 		t.Fatalf("asked again: %v, %+v, %v", got, r, err)
 	}
 	stopHost(t, h)
 	ref = tallies.Ref(startHost(t, j, nil), "a")
-	if got, err := entity.Result[*wrapperspb.Int64Value](t.Context(), ref, "k"); err != nil || got.GetValue() != 2 {
+	if got, err := entity.Result[*wrapperspb.Int64Value](long(t), ref, "k"); err != nil || got.GetValue() != 2 {
 		t.Fatalf("after a restart: %v, %v", got, err)
 	}
-	if _, err := entity.Result[*wrapperspb.Int64Value](t.Context(), ref, "other"); !errors.Is(err, entity.ErrNotKnown) {
+	if _, err := entity.Result[*wrapperspb.Int64Value](long(t), ref, "other"); !errors.Is(err, entity.ErrNotKnown) {
 		t.Fatalf("a key that was never sent: %v", err)
 	}
 }
@@ -86,7 +86,7 @@ func TestATellWithoutAKeyGetsOneOfItsOwn(t *testing.T) {
 	t.Parallel()
 	ref := tallies.Ref(startHost(t, journal.NewMemory(), nil), "a")
 	for want := range int64(3) {
-		ticket, err := addTo.Tell(t.Context(), ref, wrapperspb.Int64(1))
+		ticket, err := addTo.Tell(long(t), ref, wrapperspb.Int64(1))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +99,7 @@ func TestATellWithoutAKeyGetsOneOfItsOwn(t *testing.T) {
 func TestANoToATellIsFinal(t *testing.T) {
 	t.Parallel()
 	ref := tallies.Ref(startHost(t, journal.NewMemory(), nil), "a")
-	ticket, err := addTo.Tell(t.Context(), ref, wrapperspb.Int64(-1))
+	ticket, err := addTo.Tell(long(t), ref, wrapperspb.Int64(-1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestANoToATellIsFinal(t *testing.T) {
 func TestATellThatFailsIsNotKnown(t *testing.T) {
 	t.Parallel()
 	ref := tallies.Ref(startHost(t, journal.NewMemory(), nil), "a")
-	ticket, err := addTo.Tell(t.Context(), ref, wrapperspb.Int64(666))
+	ticket, err := addTo.Tell(long(t), ref, wrapperspb.Int64(666))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestATellPromisesNothingBeforeItIsStored(t *testing.T) {
 	ref := tallies.Ref(h, "a")
 	release := j.hold()
 	defer release()
-	ticket, err := addTo.Tell(t.Context(), ref, wrapperspb.Int64(5), entity.Key("k"))
+	ticket, err := addTo.Tell(long(t), ref, wrapperspb.Int64(5), entity.Key("k"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestRequestsThatCannotBeToldOrLookedUpAreRefused(t *testing.T) {
 		"a lookup without an id":    {Type: "tally", Lookup: true, Key: entity.CallerKey("k")},
 		"a lookup nobody waits for": {Type: "tally", ID: "a", Lookup: true, Async: true, Key: entity.CallerKey("k")},
 	} {
-		if _, err := h.Call(t.Context(), &req); !errors.Is(err, entity.ErrMalformed) {
+		if _, err := h.Call(long(t), &req); !errors.Is(err, entity.ErrMalformed) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -188,7 +188,7 @@ func TestTellsAreBoundedLikeAllCommands(t *testing.T) {
 	defer release()
 	var last error
 	for range 20 {
-		if _, err := addTo.Tell(t.Context(), tallies.Ref(h, "a"), wrapperspb.Int64(1)); err != nil {
+		if _, err := addTo.Tell(long(t), tallies.Ref(h, "a"), wrapperspb.Int64(1)); err != nil {
 			last = err
 		}
 	}
@@ -202,11 +202,11 @@ func TestAQueryAfterATokenSeesOnesOwnWrite(t *testing.T) {
 	h := startHost(t, journal.NewMemory(), nil)
 	ref := tallies.Ref(h, "a")
 	var r entity.Receipt
-	if _, err := addTo.Ask(t.Context(), ref, wrapperspb.Int64(7), entity.Receive(&r)); err != nil {
+	if _, err := addTo.Ask(long(t), ref, wrapperspb.Int64(7), entity.Receive(&r)); err != nil {
 		t.Fatal(err)
 	}
 	for _, opts := range [][]entity.QueryOption{{entity.After(r.Token)}, {entity.After(r.Token), entity.Local}} {
-		if got, err := sum.Ask(t.Context(), ref, &emptypb.Empty{}, opts...); err != nil || got.GetValue() != 7 {
+		if got, err := sum.Ask(long(t), ref, &emptypb.Empty{}, opts...); err != nil || got.GetValue() != 7 {
 			t.Fatalf("%v, %v", got, err)
 		}
 	}
@@ -215,7 +215,7 @@ func TestAQueryAfterATokenSeesOnesOwnWrite(t *testing.T) {
 		"of another history": {History: "other", Offsets: r.Token.Offsets},
 		"of the future":      r.Token.With(shard, 1000),
 	} {
-		if _, err := sum.Ask(t.Context(), ref, &emptypb.Empty{}, entity.After(token), entity.Local); !errors.Is(err, entity.ErrMalformed) {
+		if _, err := sum.Ask(long(t), ref, &emptypb.Empty{}, entity.After(token), entity.Local); !errors.Is(err, entity.ErrMalformed) {
 			t.Errorf("a token %s: %v", name, err)
 		}
 	}
@@ -230,7 +230,7 @@ func TestACommandWithATokenOfTheFutureRunsAndIsAnswered(t *testing.T) {
 		future = future.With(shard, 1<<40)
 	}
 	for name, token := range map[string]journal.Token{"of the future": future, "of another history": {History: "other"}} {
-		_, err := h.Call(t.Context(), &entity.Request{Type: "tally", ID: "a", Command: "Int64Value", After: token, Key: entity.CallerKey(name)})
+		_, err := h.Call(long(t), &entity.Request{Type: "tally", ID: "a", Command: "Int64Value", After: token, Key: entity.CallerKey(name)})
 		if err != nil {
 			t.Errorf("a command with a token %s: %v", name, err)
 		}

@@ -51,7 +51,7 @@ func TestUnknownEventsAreListedAllAtOnceAndRefused(t *testing.T) {
 	h := startHost(t, j, func(c *entity.Config) { c.Types = []entity.Definition{odd, ledgers2, tallies} })
 	addTo1(t, h, "a", 1)
 	for _, req := range []*entity.Request{{Type: odd.Name(), ID: "1", Command: "UInt32Value"}, {Type: "tally", ID: "1", Command: "Int64Value"}, {Type: "tally", ID: "1", Command: "BoolValue"}} {
-		if _, err := h.Call(t.Context(), req); err != nil {
+		if _, err := h.Call(long(t), req); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -168,7 +168,7 @@ func TestATimerOfAnEntityWithAnUnknownEventWaitsWithoutSpinning(t *testing.T) {
 		j := &countsRecoveries{Journal: journal.NewMemory(), of: "new"}
 		arm := func(def entity.Definition, id string) {
 			h := startRelease(t, j, def, nil)
-			if _, err := h.Call(t.Context(), &entity.Request{Type: "ledger", ID: id, Command: "BoolValue"}); err != nil {
+			if _, err := h.Call(long(t), &entity.Request{Type: "ledger", ID: id, Command: "BoolValue"}); err != nil {
 				t.Fatal(err)
 			}
 			stopHost(t, h)
@@ -238,7 +238,7 @@ func TestAnEventIsListedBeforeTheFirstIsAppended(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 16 {
 			wg.Go(func() {
-				if _, err := addTo.Ask(t.Context(), tallies.Ref(h, fmt.Sprint(i)), wrapperspb.Int64(1)); err != nil {
+				if _, err := addTo.Ask(long(t), tallies.Ref(h, fmt.Sprint(i)), wrapperspb.Int64(1)); err != nil {
 					t.Error(err)
 				}
 				if _, err := callAdd(t, h, fmt.Sprint(i), 1); err != nil {
@@ -288,7 +288,7 @@ func TestACommandWhoseEventCannotBeListedIsUnavailableAndStoresNothing(t *testin
 	h := startRelease(t, j, ledgers2, nil)
 	call := func() (*entity.Response, error) {
 		payload, _ := proto.Marshal(wrapperspb.UInt32(1))
-		return h.Call(t.Context(), &entity.Request{Type: "ledger", ID: "a", Command: "UInt32Value", Payload: payload, Key: entity.CallerKey("k")})
+		return h.Call(long(t), &entity.Request{Type: "ledger", ID: "a", Command: "UInt32Value", Payload: payload, Key: entity.CallerKey("k")})
 	}
 	for range 2 {
 		if _, err := call(); !errors.Is(err, entity.ErrUnavailable) || !strings.Contains(err.Error(), "no quorum") || !strings.Contains(err.Error(), "google.protobuf.Int64Value") {
@@ -315,7 +315,7 @@ func TestATimerWhoseEventCannotBeListedFiresLater(t *testing.T) {
 		return nil
 	}}
 	h := startRelease(t, j, tallies, nil)
-	if _, err := resetLater.Ask(t.Context(), tallies.Ref(h, "a"), wrapperspb.UInt32(1)); err != nil {
+	if _, err := resetLater.Ask(long(t), tallies.Ref(h, "a"), wrapperspb.UInt32(1)); err != nil {
 		t.Fatal(err)
 	}
 	for {
@@ -404,9 +404,9 @@ func TestAnEventThatIsListedOnlyDoesNoHarm(t *testing.T) {
 		ends.Store(ends.Load() || strings.HasPrefix(name, "event/"))
 		return nil
 	}}
-	h = startRelease(t, endsWhen{j, &ends}, ledgers2, nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
+	ctx, giveUp := context.WithCancel(long(t))
+	defer giveUp()
+	h = startRelease(t, endsWhen{j, &ends, giveUp}, ledgers2, nil)
 	if _, err := h.Call(ctx, &entity.Request{Type: "ledger", ID: "a", Command: "UInt32Value"}); !errors.Is(err, entity.ErrUnknownOutcome) {
 		t.Fatalf("%v, want an unknown outcome", err)
 	}
@@ -424,14 +424,16 @@ func TestAnEventThatIsListedOnlyDoesNoHarm(t *testing.T) {
 	}
 }
 
-// endsWhen is a journal that stores no more records from a moment on.
+// endsWhen is a journal that stores no more records from a moment on, and tells when it should have.
 type endsWhen struct {
 	journal.Journal
 	ends *atomic.Bool
+	tell func()
 }
 
 func (j endsWhen) Append(ctx context.Context, at uint32, rec journal.Record) (journal.Slot, error) {
 	if j.ends.Load() {
+		j.tell()
 		<-ctx.Done()
 		return journal.Slot{}, ctx.Err()
 	}

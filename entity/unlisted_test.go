@@ -28,11 +28,11 @@ func TestCommandsBehindATimerWhoseEventCannotBeListedAreUnavailable(t *testing.T
 	}}
 	h := startRelease(t, j, tallies, nil)
 	ref := tallies.Ref(h, "a")
-	if _, err := resetLater.Ask(t.Context(), ref, wrapperspb.UInt32(1)); err != nil {
+	if _, err := resetLater.Ask(long(t), ref, wrapperspb.UInt32(1)); err != nil {
 		t.Fatal(err)
 	}
 	for {
-		_, err := sum.Ask(t.Context(), ref, &emptypb.Empty{})
+		_, err := sum.Ask(long(t), ref, &emptypb.Empty{})
 		if err == nil {
 			continue // the timer is not due yet
 		}
@@ -43,7 +43,7 @@ func TestCommandsBehindATimerWhoseEventCannotBeListedAreUnavailable(t *testing.T
 	}
 	broken.Store(false)
 	for {
-		if _, err := sum.Ask(t.Context(), ref, &emptypb.Empty{}); err == nil {
+		if _, err := sum.Ask(long(t), ref, &emptypb.Empty{}); err == nil {
 			return
 		} else if !errors.Is(err, entity.ErrUnavailable) {
 			t.Fatal(err)

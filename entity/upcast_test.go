@@ -98,12 +98,12 @@ func callAdd(t testing.TB, h *entity.Host, id string, coins uint32) (*entity.Res
 	if err != nil {
 		t.Fatal(err)
 	}
-	return h.Call(t.Context(), &entity.Request{Type: "ledger", ID: id, Command: "UInt32Value", Payload: payload})
+	return h.Call(long(t), &entity.Request{Type: "ledger", ID: id, Command: "UInt32Value", Payload: payload})
 }
 
 func wantCents(t testing.TB, h *entity.Host, id string, want int64) {
 	t.Helper()
-	resp, err := h.Call(t.Context(), &entity.Request{Type: "ledger", ID: id, Command: "Empty"})
+	resp, err := h.Call(long(t), &entity.Request{Type: "ledger", ID: id, Command: "Empty"})
 	if err != nil {
 		t.Fatal(err)
 	}

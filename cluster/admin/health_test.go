@@ -150,26 +150,23 @@ func TestIdleNodeIsReadyUntilItsJournalGoesAndAgainAfterwards(t *testing.T) {
 	}
 	defer func() { _ = host.Stop(context.WithoutCancel(t.Context())) }()
 	h := admin.Health(host, admin.HealthConfig{})
-	becomes := func(code int) {
+	becomes := func(path string, code int) {
 		t.Helper()
-		for range 1000 {
-			if got, _ := probe(t, h, "/readyz"); got == code {
+		for end := time.Now().Add(3 * time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
+			if got, _ := probe(t, h, path); got == code {
 				return
 			}
 			clock.Add(int64(time.Second)) // the next probe
-			time.Sleep(time.Millisecond)
 		}
-		t.Fatalf("it never answers %d", code)
+		t.Fatalf("%s never answers %d", path, code)
 	}
 	for range 100 {
 		clock.Add(int64(10 * time.Second))
-		becomes(http.StatusOK)
+		becomes("/readyz", http.StatusOK)
 	}
 	j.set(true)
-	becomes(http.StatusServiceUnavailable)
-	if code, live := probe(t, h, "/livez"); code != http.StatusOK {
-		t.Errorf("a node whose journal is away is to be restarted: %v", live)
-	}
+	becomes("/readyz", http.StatusServiceUnavailable)
+	becomes("/livez", http.StatusOK) // it is not to be restarted
 	j.set(false)
-	becomes(http.StatusOK)
+	becomes("/readyz", http.StatusOK)
 }

@@ -151,12 +151,16 @@ func TestStreamsThatSayNothingAreBounded(t *testing.T) {
 	})
 }
 
+// realPatience bounds what real sockets are waited for.
+const realPatience = 3 * time.Minute
+
 // TestRealSockets is what the memory network cannot tell: ports, packets and streams of the system.
 func TestRealSockets(t *testing.T) {
 	t.Parallel()
 	open := func(i int) *process {
 		c := configOf(nil, i)
-		c.Bind, c.Keys = "", ring(t, key('a'))
+		c.Bind, c.Keys, c.StreamTimeout = "", ring(t, key('a')), time.Minute
+		c.ProbeInterval, c.ProbeTimeout = 2*time.Second, time.Second // a machine that is slow is missed no sooner
 		return start(t, c)
 	}
 	first, second := open(1), open(2)
@@ -169,7 +173,7 @@ func TestRealSockets(t *testing.T) {
 		t.Fatalf("joined %d: %v", n, err)
 	}
 	for _, p := range []*process{first, second} {
-		p.await(t, "two members", func(m cluster.Membership) bool { return len(m.Members) == 2 })
+		p.awaitFor(t, realPatience, "two members", func(m cluster.Membership) bool { return len(m.Members) == 2 })
 	}
 	taken := configOf(nil, 3)
 	taken.Bind = first.Address()
@@ -179,7 +183,7 @@ func TestRealSockets(t *testing.T) {
 	if err := second.Leave(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	first.await(t, "one member", func(m cluster.Membership) bool { return len(m.Members) == 1 && len(m.Lost) == 0 })
+	first.awaitFor(t, realPatience, "one member", func(m cluster.Membership) bool { return len(m.Members) == 1 && len(m.Lost) == 0 })
 }
 
 func garble(t *testing.T, address string) {

@@ -20,8 +20,11 @@ import (
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if code == 0 {
-		time.Sleep(1200 * time.Millisecond) // a probe of memberlist's outlives Close by two probe intervals at most
-		if err := goleak.Find(); err != nil {
+		err := goleak.Find()
+		for end := time.Now().Add(time.Minute); err != nil && time.Now().Before(end); { // a probe of memberlist's outlives Close by a moment
+			err = goleak.Find()
+		}
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
@@ -91,10 +94,15 @@ func startAll(t *testing.T, network *gossip.Network, count int) []*process {
 	return all
 }
 
-// await waits for a membership; a minute of the test's time must be enough.
+// await waits for a membership; a minute of fake time must be enough.
 func (p *process) await(t *testing.T, what string, holds func(cluster.Membership) bool) {
 	t.Helper()
-	limit := time.After(time.Minute)
+	p.awaitFor(t, time.Minute, what, holds)
+}
+
+func (p *process) awaitFor(t *testing.T, most time.Duration, what string, holds func(cluster.Membership) bool) {
+	t.Helper()
+	limit := time.After(most)
 	for !holds(p.Membership()) {
 		select {
 		case <-p.Changed():

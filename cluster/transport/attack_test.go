@@ -37,9 +37,18 @@ func (l *logged) String() string {
 	return l.text.String()
 }
 
+// patience bounds what takes so long on no machine.
+const patience = 3 * time.Minute
+
+// slow is a config of a node on a busy machine: nothing that stands still for a while is given up.
+func slow(c transport.Config) transport.Config {
+	c.DialTimeout, c.HelloTimeout, c.DeadAfter, c.FrameTimeout = patience, patience, patience, patience
+	return c
+}
+
 // has waits until the log holds a text: a connection ends before the line about it is written.
 func (l *logged) has(text string) bool {
-	for end := time.Now().Add(30 * time.Second); !strings.Contains(l.String(), text); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); !strings.Contains(l.String(), text); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			return false
 		}
@@ -53,11 +62,11 @@ func (l *logged) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, 
 func target(t *testing.T, change func(*transport.Config)) (attacked, friend *transport.Endpoint, log *logged) {
 	t.Helper()
 	log = &logged{}
-	cfg := transport.Config{Logger: log.logger()}
+	cfg := slow(transport.Config{Logger: log.logger()})
 	if change != nil {
 		change(&cfg)
 	}
-	friend, attacked = twoNodes(t, transport.Listen, transport.Config{Logger: slog.New(slog.DiscardHandler)}, cfg)
+	friend, attacked = twoNodes(t, transport.Listen, slow(transport.Config{Logger: slog.New(slog.DiscardHandler)}), cfg)
 	attacked.Serve(patient{})
 	return attacked, friend, log
 }
@@ -74,7 +83,7 @@ func attacker(t *testing.T, at *transport.Endpoint) stranger {
 
 func mustAnswer(t *testing.T, friend, attacked *transport.Endpoint) {
 	t.Helper()
-	if a := transport.Ask(t.Context(), friend, attacked.Self(), command(30*time.Second)); a.Err != nil {
+	if a := transport.Ask(t.Context(), friend, attacked.Self(), command(patience)); a.Err != nil {
 		t.Errorf("another node is answered %v", a.Err)
 	}
 }
@@ -290,7 +299,7 @@ func TestRefusalIsToldOnBothSides(t *testing.T) {
 		"expects former at 127.0.0.1:": nil,
 	} {
 		start := func(node string, log *logged, change func(*transport.Config)) *transport.Endpoint {
-			cfg := transport.Config{Node: node, Cluster: "c", Shards: 8, Logger: log.logger()}
+			cfg := slow(transport.Config{Node: node, Cluster: "c", Shards: 8, Logger: log.logger()})
 			if change != nil {
 				change(&cfg)
 			}
@@ -307,7 +316,7 @@ func TestRefusalIsToldOnBothSides(t *testing.T) {
 		if change == nil {
 			to.Node, kind = "former", transport.ErrGone
 		}
-		a := transport.Ask(t.Context(), near, to, command(10*time.Second))
+		a := transport.Ask(t.Context(), near, to, command(patience))
 		wantKind(t, want, a, kind)
 		there.has(want)
 		_, _ = near.Close(), far.Close()

@@ -116,10 +116,10 @@ func write(t *testing.T, file, kind string, ders ...[]byte) {
 func ask(t *testing.T, asks, answers *transport.TLS) (a transport.Answer, logs [2]string) {
 	t.Helper()
 	var here, there logged
-	near, far := twoNodes(t, transport.Listen, transport.Config{TLS: asks, Logger: here.logger()}, transport.Config{TLS: answers, Logger: there.logger()})
+	near, far := twoNodes(t, transport.Listen, slow(transport.Config{TLS: asks, Logger: here.logger()}), slow(transport.Config{TLS: answers, Logger: there.logger()}))
 	far.Serve(pong)
-	a = transport.Ask(t.Context(), near, far.Self(), command(30*time.Second))
-	for end := time.Now().Add(30 * time.Second); a.Err != nil && there.String() == "" && time.Now().Before(end); {
+	a = transport.Ask(t.Context(), near, far.Self(), command(patience))
+	for end := time.Now().Add(patience); a.Err != nil && there.String() == "" && time.Now().Before(end); {
 		time.Sleep(time.Millisecond) // until the other side has logged too
 	}
 	_, _ = near.Close(), far.Close()
@@ -299,7 +299,7 @@ func TestHalfAHandshakeKeepsNobodyOut(t *testing.T) {
 	t.Parallel()
 	ours := newAuthority(t, "ours")
 	member := newIdentity(t).certify(t, ours, "node").trust(t, ours)
-	near, far := twoNodes(t, transport.Listen, transport.Config{TLS: &member.TLS, Logger: slog.New(slog.DiscardHandler)}, transport.Config{TLS: &member.TLS, MaxHellos: 5, HelloTimeout: time.Hour, Logger: slog.New(slog.DiscardHandler)})
+	near, far := twoNodes(t, transport.Listen, slow(transport.Config{TLS: &member.TLS, Logger: slog.New(slog.DiscardHandler)}), transport.Config{TLS: &member.TLS, MaxHellos: 5, HelloTimeout: time.Hour, Logger: slog.New(slog.DiscardHandler)})
 	far.Serve(pong)
 	for range 50 {
 		c, err := net.Dial("tcp", far.Self().Address)

@@ -12,7 +12,7 @@ import (
 func TestReleasesThatShareAVersionSpeak(t *testing.T) {
 	t.Parallel()
 	start := func(node string, speaks versions) *Endpoint {
-		n, err := Listen(Config{Node: node, Cluster: "c", Shards: 8, Logger: slog.New(slog.DiscardHandler), versions: speaks})
+		n, err := Listen(Config{Node: node, Cluster: "c", Shards: 8, Logger: slog.New(slog.DiscardHandler), versions: speaks, DialTimeout: time.Minute, HelloTimeout: time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -30,7 +30,7 @@ func TestReleasesThatShareAVersionSpeak(t *testing.T) {
 	} {
 		near, far := start("near", test.one), start("far", test.other)
 		for _, way := range [][2]*Endpoint{{near, far}, {far, near}} {
-			a := Ask(t.Context(), way[0], way[1].Self(), &Envelope{Remaining: 10 * time.Second})
+			a := Ask(t.Context(), way[0], way[1].Self(), &Envelope{Remaining: time.Minute})
 			switch {
 			case test.refused == "" && a.Err != nil:
 				t.Errorf("%s: %v", name, a.Err)

@@ -21,7 +21,7 @@ import (
 
 // patience bounds what a host may take for one story. It is real time, and only a
 // host that does not answer ever uses it up.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // retell tells the story to a real host, repeats each command with its key, and then
 // looks at what a second host finds in the journal.

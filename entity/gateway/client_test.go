@@ -185,13 +185,16 @@ func (silent) RoundTrip(*http.Request) (*http.Response, error) { return nil, err
 
 func TestWhatCannotBeWatchedMayHaveRun(t *testing.T) {
 	t.Parallel()
-	c, err := gateway.Dial(gateway.ClientConfig{URLs: []string{"http://one"}, HTTP: &http.Client{Transport: silent{}}, Timeout: 10 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Call(t.Context(), &entity.Request{Type: "timer", ID: "7", Command: "Timer"}); !errors.Is(err, entity.ErrUnknownOutcome) {
-		t.Errorf("got %v, want an unknown outcome", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c, err := gateway.Dial(gateway.ClientConfig{URLs: []string{"http://one"}, HTTP: &http.Client{Transport: silent{}}, Timeout: 10 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		if _, err := c.Call(t.Context(), &entity.Request{Type: "timer", ID: "7", Command: "Timer"}); !errors.Is(err, entity.ErrUnknownOutcome) {
+			t.Errorf("got %v, want an unknown outcome", err)
+		}
+	})
 }
 
 func TestServiceIsLeftAloneAsLongAsItAsks(t *testing.T) {
@@ -361,17 +364,18 @@ func TestGatewaysOwnAnswersKeepTheirKind(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*gateway.Config)
 		want   error
+		takes  time.Duration
 	}{
 		"nobody": {func(c *gateway.Config) {
 			c.Principal = func(*http.Request) (string, error) { return "", errors.New("no") }
-		}, nil},
-		"too large": {func(c *gateway.Config) { c.MaxBodyBytes = 10 }, entity.ErrTooLarge},
-		"panic":     {func(c *gateway.Config) { c.Caller = nilCaller{} }, entity.ErrUnknownOutcome},
+		}, nil, time.Minute},
+		"too large": {func(c *gateway.Config) { c.MaxBodyBytes = 10 }, entity.ErrTooLarge, time.Minute},
+		"panic":     {func(c *gateway.Config) { c.Caller = nilCaller{} }, entity.ErrUnknownOutcome, 2 * time.Second}, // it is sent again and again
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			url := listen(t, serve(t, answering(nil), test.change))
-			c, err := gateway.Dial(gateway.ClientConfig{URLs: []string{url}, Timeout: 100 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
+			c, err := gateway.Dial(gateway.ClientConfig{URLs: []string{url}, Timeout: test.takes, Logger: slog.New(slog.DiscardHandler)})
 			if err != nil {
 				t.Fatal(err)
 			}

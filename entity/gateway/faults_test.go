@@ -162,29 +162,33 @@ func TestEachCommandCountsOnceThroughABadNetwork(t *testing.T) {
 	server := listen(t, h)
 	bad := startProxy(t, strings.TrimPrefix(server, "http://"), 7)
 	bad.harm.Store(100)
-	const clients, callers, commands, entities = 4, 6, 100, 5
-	answers := make(chan map[string][]told, clients*callers)
-	var work sync.WaitGroup
-	for c := range clients {
-		client, err := gateway.Dial(gateway.ClientConfig{URLs: []string{bad.url(), bad.url()}, Logger: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = client.Close() })
-		for g := range callers {
-			work.Go(func() { answers <- enterMany(t.Context(), client, fmt.Sprintf("%d-%d", c, g), commands, entities) })
-		}
-	}
-	work.Wait()
-	close(answers)
-	bad.harm.Store(0)
+	const clients, callers, commands, entities, harmed = 4, 6, 100, 5, 100
 	all := map[string][]told{}
-	for a := range answers {
-		for id, list := range a {
-			all[id] = append(all[id], list...)
+	for round := 0; round == 0 || bad.cut.Load() < harmed && round < 20; round++ { // a slow machine sends fewer pieces, and larger ones
+		answers := make(chan map[string][]told, clients*callers)
+		var work sync.WaitGroup
+		for c := range clients {
+			client, err := gateway.Dial(gateway.ClientConfig{URLs: []string{bad.url(), bad.url()}, Logger: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = client.Close() })
+			for g := range callers {
+				work.Go(func() {
+					answers <- enterMany(t.Context(), client, fmt.Sprintf("%d-%d-%d", round, c, g), commands, entities)
+				})
+			}
+		}
+		work.Wait()
+		close(answers)
+		for a := range answers {
+			for id, list := range a {
+				all[id] = append(all[id], list...)
+			}
 		}
 	}
-	if bad.cut.Load() < 100 {
+	bad.harm.Store(0)
+	if bad.cut.Load() < harmed {
 		t.Errorf("only %d pieces came to harm: the network was too good to tell anything", bad.cut.Load())
 	}
 	outcomes := map[string]int{}
@@ -214,9 +218,9 @@ func enterMany(ctx context.Context, c entity.Caller, who string, commands, entit
 		if i%2 == 0 {
 			options = append(options, entity.Key(x.name))
 		}
-		patience := 5 * time.Second
+		patience := time.Minute
 		if i%8 == 7 {
-			patience = 3 * time.Millisecond // too little for many: what became of those is unknown
+			patience = time.Millisecond << (i / 8 % 8) // too little for many, however fast the machine is: what became of those is unknown
 		}
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		reply, err := enter.Ask(ctx, registers.Ref(c, id), wrapperspb.String(x.name), options...)
@@ -334,7 +338,9 @@ func TestSilentConnectionIsGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = client.Close() }()
-	if _, err := enter.Ask(t.Context(), registers.Ref(client, "r"), wrapperspb.String("ann")); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // the default, 5 s, is enough unless the machine is busy
+	defer cancel()
+	if _, err := enter.Ask(ctx, registers.Ref(client, "r"), wrapperspb.String("ann")); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -40,7 +40,7 @@ func startService(t *testing.T) service {
 	transport := &http.Transport{}
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 		for _, stop := range []func() error{
 			func() error { return server.Shutdown(ctx) }, func() error { return host.Stop(ctx) }, j.Close,

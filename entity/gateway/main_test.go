@@ -13,8 +13,11 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	if code == 0 {
 		// The first dead letter of an actor system starts a goroutine that ends by itself after one second.
-		time.Sleep(1200 * time.Millisecond)
-		if err := goleak.Find(); err != nil {
+		err := goleak.Find()
+		for end := time.Now().Add(time.Minute); err != nil && time.Now().Before(end); {
+			err = goleak.Find()
+		}
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}

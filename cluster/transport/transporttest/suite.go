@@ -43,11 +43,15 @@ type part struct {
 	run  func(t *testing.T, s Suite)
 }
 
+// patience bounds what may take long on a busy machine only. No part is about the time that anything takes.
+const patience = 3 * time.Minute
+
 // config is a node's of the cluster that all parts use.
 func config(node string) transport.Config {
 	return transport.Config{
 		Node: node, Cluster: "contract", History: "h1", Shards: 8, Logger: slog.New(slog.DiscardHandler),
 		MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond,
+		DialTimeout: patience, HelloTimeout: patience, DeadAfter: patience, FrameTimeout: patience,
 	}
 }
 
@@ -86,7 +90,7 @@ func reply(payload []byte) transport.Answer {
 func envelope(payload string) *transport.Envelope {
 	return &transport.Envelope{
 		Request:   entity.Request{Type: "lot", ID: "7", Command: "Bid", Payload: []byte(payload)},
-		Remaining: 30 * time.Second,
+		Remaining: patience,
 	}
 }
 
@@ -140,13 +144,13 @@ func text(a transport.Answer) string {
 // eventually asks until want says that the answer is the one.
 func eventually(t *testing.T, n transport.Transport, to transport.Peer, want func(transport.Answer) bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); ; {
+	for end := time.Now().Add(patience); ; {
 		a := transport.Ask(t.Context(), n, to, envelope("again"))
 		if want(a) {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%s asks %s: after a minute still %s", n.Self(), to, text(a))
+			t.Fatalf("%s asks %s: after %v still %s", n.Self(), to, patience, text(a))
 		}
 		time.Sleep(time.Millisecond) // leaves the peer alone between two tries, as a caller does
 	}
