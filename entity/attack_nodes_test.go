@@ -11,9 +11,7 @@ import (
 )
 
 func TestAHostOutlivesTheNodesOfItsJournal(t *testing.T) {
-	if testing.Short() {
-		t.Skip("three Cassandra nodes take a minute")
-	}
+	launch.Long(t)
 	cluster := launch.ForTest(t, launch.Config{Nodes: 3, SyncCommits: true, HeapMiB: 384})
 	t.Run("which each hold everything", func(t *testing.T) { nodesWithEverything(t, cluster) })
 	t.Run("which each hold a part", func(t *testing.T) { nodesWithParts(t, cluster) })

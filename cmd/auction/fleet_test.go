@@ -16,11 +16,13 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	"github.com/skerryhq/skerry/cluster/admin"
 	"github.com/skerryhq/skerry/cmd/auction/internal/auction"
 	"github.com/skerryhq/skerry/cmd/auction/internal/client"
 	auctionv1 "github.com/skerryhq/skerry/cmd/auction/proto/auction/v1"
-	"google.golang.org/protobuf/types/known/durationpb"
+	nodes "github.com/skerryhq/skerry/journal/cassandra/launch"
 )
 
 // fleet is a cluster of real processes on one journal in Cassandra and one read model in PostgreSQL.
@@ -55,6 +57,7 @@ const (
 // newFleet builds the program and makes the stores. Its luck is that of SKERRY_SEED, if there is one.
 func newFleet(t *testing.T) *fleet {
 	t.Helper()
+	nodes.Long(t)
 	f := &fleet{t: t, journal: inCassandra(t), read: tableServer.URL(t), bin: build(t), luck: luckOf(t)}
 	f.crowd = crowd{fleet: f, accepted: map[string]*atomic.Int64{}}
 	return f

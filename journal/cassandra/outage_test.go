@@ -111,6 +111,7 @@ func mayDieAndFreeze(t *testing.T, n *launch.Node, j *Journal) {
 }
 
 func TestThreeNodesGoOnWithoutOne(t *testing.T) {
+	launch.Long(t)
 	cluster := launch.ForTest(t, launch.Config{Nodes: 3, SyncCommits: true, HeapMiB: 384})
 	cfg := Config{Hosts: cluster.Hosts(), Keyspace: newKeyspace(), Replication: replicate(3), BucketBytes: 20000}
 	wantOneSchema(t, cfg)

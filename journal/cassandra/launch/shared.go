@@ -121,6 +121,17 @@ func wanted(t testing.TB) {
 	}
 }
 
+// longVariable is set where proofs that take minutes are wanted.
+const longVariable = "SKERRY_LONG"
+
+// Long skips a proof that takes minutes, several nodes mostly, unless SKERRY_LONG is set: it is for .ci, not for in between.
+func Long(t testing.TB) {
+	t.Helper()
+	if os.Getenv(longVariable) == "" {
+		t.Skipf("NOT TESTED: it takes minutes; .ci/cassandra or .ci/cluster does it, or set %s=1", longVariable)
+	}
+}
+
 // names tells whether a list in the environment has cassandra in it.
 func names(variable string) bool { return strings.Contains(os.Getenv(variable), "cassandra") }
 

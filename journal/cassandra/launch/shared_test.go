@@ -31,6 +31,20 @@ func TestWhatCannotBeTestedIsSkippedLoudlyUnlessItMust(t *testing.T) {
 	wantSkipped(t, "-short", "-short leaves it out", true, []string{"SKERRY_REQUIRE=cassandra"}, "-test.short")
 }
 
+func TestLongProofsAreForThoseWhoAskForThem(t *testing.T) {
+	for set, skipped := range map[string]bool{"": true, "1": false} {
+		t.Setenv("SKERRY_LONG", set)
+		t.Run("set to "+set, func(t *testing.T) {
+			defer func() {
+				if t.Skipped() != skipped {
+					t.Errorf("skipped: %v, want %v", t.Skipped(), skipped)
+				}
+			}()
+			Long(t)
+		})
+	}
+}
+
 func script(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
