@@ -221,7 +221,7 @@ func checkSimCounts(t *testing.T, schedules uint64, total simCounts) {
 		"shards prepared": 10, "shards yielded": 1, "shards resumed": 0.2, "shards fenced": 3, "shards abandoned": 3, "left free": 0.4,
 		"ops reply": 60, "ops rejection": 4, "ops unavailable": 5, "ops unknown": 8, "ops called again": 1, "smooth commands": 2,
 		"envelopes": 150, "envelopes lost": 5, "envelopes late": 2, "envelopes doubled": 1, "envelopes forwarded": 1, "answers lost": 5,
-		"calls while the journal is away": 4, "late answers of the journal": 8, "operations judged": 80, "histories checked": 1,
+		"calls while the journal is away": 4, "late answers of the journal": 8, "operations judged": 80, "histories checked": 1, "histories linearizable": 0.01,
 		"calm cuts": 0.04, "silent deaths": 0.02, "deaths that are seen at once": 0.02, "rolled": 0.1, "join storms": 0.04, "all restarted at once": 0.04,
 	}
 	for a := range simActions {
