@@ -95,7 +95,7 @@ func flakyRound(t *testing.T, seed uint64, moving bool) {
 				key := fmt.Sprintf("%s-%d", id, v)
 				deadline := time.Now().Add(patience)
 				confirm := 1 + r.IntN(2)
-				for most := 20_000; ; most += most / 10 { // a slow machine needs more time than it had before
+				for most := 20_000; ; most = min(most+most/10, 5_000_000) { // a slow machine needs more time than it had before
 					if time.Now().After(deadline) {
 						t.Errorf("%s: no answer in %v", key, patience)
 						return

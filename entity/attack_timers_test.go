@@ -71,7 +71,7 @@ func TestTimersBetweenFlakyHosts(t *testing.T) {
 				for i := range 10 {
 					n := int64(c*100 + i)
 					payload, _ := proto.Marshal(wrapperspb.Int64(n))
-					for wait := 200 * time.Millisecond; ; wait += wait / 10 {
+					for wait := 200 * time.Millisecond; ; wait = min(wait+wait/10, 10*time.Second) {
 						ctx, cancel := context.WithTimeout(context.Background(), wait)
 						_, err := box.get().Call(ctx, &entity.Request{Type: "alarm", ID: fmt.Sprint("a", c%3), Command: "Int64Value", Payload: payload, Key: entity.CallerKey(fmt.Sprint(n))})
 						cancel()
