@@ -107,6 +107,8 @@ func (p *pair) callsWhileDown(f fault, phase time.Duration) int {
 	}
 	got, halves := p.between.within(first.told, last.asked), int(last.counts.GetHalfOpened()-first.counts.GetHalfOpened())
 	switch lasted := last.told.Sub(first.asked); {
+	case last.counts.GetClosed() > first.counts.GetClosed() && f != slow:
+		p.t.Errorf("%s: the breaker closed while the neighbour was sick", f)
 	case last.counts.GetClosed() > first.counts.GetClosed():
 		p.t.Logf("%s: a call was answered in time all the same, on so slow a machine", f)
 	case halves > int(lasted/p.reset)+1:
